@@ -1,0 +1,1 @@
+"""Pictures from their source to a batch with holes."""

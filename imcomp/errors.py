@@ -1,0 +1,18 @@
+"""The error that a user can mend."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """A mistake in what the user gave: a key, a file, a checkpoint.
+
+    Its message is one line that says what was got, what was expected and what to do. The command line prints
+    that line alone; every other exception is a defect of the program and keeps its traceback.
+    """
+
+
+def suggest(name: str, choices: Sequence[str]) -> str:
+    """Word the way out of an unknown name: the nearest choice if one is near, else all of them."""
+    near = get_close_matches(name, choices, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(sorted(choices))}"

@@ -1,0 +1,38 @@
+"""Networks: plain torch modules that take a masked image and return an image of the same shape.
+
+Every network has an attribute ``multiple``: the number of pixels that height and width must be multiples of.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from imcomp.models.autoencoder import Autoencoder
+from imcomp.models.init import INITS, initialise
+
+__all__ = ["INITS", "NETWORKS", "build_network", "initialise"]
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"autoencoder": Autoencoder}
+
+
+def build_network(name: str, *, in_channels: int, init: str = "default", **options: Any) -> nn.Module:
+    """Build a registered network.
+
+    Args:
+        name: a key of ``NETWORKS``.
+        in_channels: 1 for grey, 3 for colour.
+        init: a key of ``INITS``.
+        options: the network's own keywords.
+
+    Raises:
+        ValueError: an unknown name, or options that the network does not take or refuses.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"unknown network {name!r}; choose from {', '.join(sorted(NETWORKS))}")
+    try:
+        network = NETWORKS[name](in_channels=in_channels, **options)
+    except TypeError as error:
+        raise ValueError(f"network {name!r}: {error}") from error
+    initialise(network, init)
+    return network

@@ -1,0 +1,236 @@
+"""Completing files: a picture, a folder or a glob in, PNG pictures and a table out."""
+
+import csv
+import glob
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from imcomp.data.masks import mix_seeds
+from imcomp.data.pictures import UnreadablePicture, find_pictures, read_picture
+from imcomp.errors import InputError
+from imcomp.files import atomic
+from imcomp.inference import Completer
+from imcomp.metrics import hole_accuracy, hole_psnr
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_GAP = 4  # white pixels between the pictures that stand side by side
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Picture files and the folder that their names are relative to."""
+
+    root: Path
+    paths: list[Path]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One completed picture.
+
+    Attributes:
+        path: the input file.
+        image: the picture as it came in, `L` or `RGB`.
+        mask: mode `L`, 255 = hole.
+        completed: of the picture's mode and size.
+        mse: mean squared error over the hole in [0, 1], as written (8 bits); None where the truth is not known.
+    """
+
+    path: Path
+    image: Image.Image
+    mask: Image.Image
+    completed: Image.Image
+    mse: float | None
+
+
+def find_inputs(pattern: str) -> Inputs:
+    """Find what a file name, a folder or a glob (``**`` included) names.
+
+    Raises:
+        InputError: nothing there, or no picture in it.
+    """
+    path = Path(pattern)
+    if path.is_file():
+        return Inputs(path.parent, [path])
+    if path.is_dir():
+        root, paths = path, find_pictures(path)
+    else:
+        fixed: list[str] = []
+        for part in path.parts:
+            if glob.has_magic(part):
+                break
+            fixed.append(part)
+        root = Path(*fixed)
+        paths = sorted(found for found in root.glob(str(path.relative_to(root))) if found.is_file())
+        if not glob.has_magic(pattern):
+            raise InputError(f"input={pattern}: no such file or folder; give a picture, a folder or a glob")
+    if not paths:
+        raise InputError(f"input={pattern}: no picture there; give a picture, a folder or a glob that matches some")
+    return Inputs(root, paths)
+
+
+def output_names(inputs: Inputs) -> list[Path]:
+    """Name each output below the output folder: the input's name and sub-folders, with ``.png`` for its suffix.
+
+    Inputs that differ in their suffix alone keep it: ``a.jpg`` beside ``a.bmp`` become ``a.jpg.png``, ``a.bmp.png``.
+    """
+    relative = [path.relative_to(inputs.root) for path in inputs.paths]
+    plain = [path.with_suffix(".png") for path in relative]
+    counts: dict[Path, int] = {}
+    for name in plain:
+        counts[name] = counts.get(name, 0) + 1
+    return [
+        name if counts[name] == 1 else path.with_name(f"{path.name}.png")
+        for name, path in zip(plain, relative, strict=True)
+    ]
+
+
+def complete_files(
+    completer: Completer,
+    paths: Sequence[Path],
+    *,
+    mask: Image.Image | None,
+    seed: int,
+    batch_size: int,
+) -> Iterator[Prediction | UnreadablePicture]:
+    """Complete picture files one batch after another, in order.
+
+    Args:
+        completer: does the work.
+        paths: the files.
+        mask: the hole of every picture, of its size; None cuts the hole that the network was trained on, so that the
+            truth is known.
+        seed: with the picture's place in ``paths``, decides on the hole.
+        batch_size: pictures that are in memory at once.
+
+    Yields:
+        What became of each file; for an unreadable one, the error.
+
+    Raises:
+        InputError: a mask of another size than its picture.
+    """
+    for numbered in _batches(enumerate(paths), batch_size):
+        results: list[Prediction | UnreadablePicture | None] = []
+        images, masks, readable = [], [], []
+        for index, path in numbered:
+            try:
+                image = read_picture(path)
+            except UnreadablePicture as error:
+                results.append(error)
+                continue
+            images.append(image)
+            masks.append(mask or completer.cut_hole(image, seed=int(mix_seeds(seed, index))))
+            readable.append(path)
+            results.append(None)
+        completed = completer.complete_batch(images, masks) if images else []
+        predictions = (
+            Prediction(path, image, hole, result, None if mask else _mse(image, result, hole))
+            for path, image, hole, result in zip(readable, images, masks, completed, strict=True)
+        )
+        for done in results:
+            yield done or next(predictions)
+
+
+def side_by_side(prediction: Prediction) -> Image.Image:
+    """Masked, completed and, where it is known, original, from left to right."""
+    masked = Image.composite(Image.new(prediction.image.mode, prediction.image.size), prediction.image, prediction.mask)
+    panels = [masked, prediction.completed]
+    if prediction.mse is not None:
+        panels.append(prediction.image)
+    width, height = prediction.image.size
+    sheet = Image.new(prediction.image.mode, (len(panels) * (width + _GAP) - _GAP, height), "white")
+    for number, panel in enumerate(panels):
+        sheet.paste(panel, (number * (width + _GAP), 0))
+    return sheet
+
+
+def predict(
+    completer: Completer,
+    inputs: Inputs,
+    output: Path,
+    *,
+    mask: Image.Image | None = None,
+    seed: int = 0,
+    batch_size: int = 16,
+) -> dict[Path, str]:
+    """Complete files and write them below ``output``.
+
+    Writes ``NAME.png`` and ``side_by_side/NAME.png`` for each picture, and ``predictions.csv``: file, width, height,
+    hole_pixels, and mse, accuracy and psnr (dB) inside the hole where the truth is known.
+
+    Returns:
+        The unreadable files and why each is.
+
+    Raises:
+        InputError: ``output`` holds the inputs, or a mask of another size than its picture.
+    """
+    names = output_names(inputs)
+    if any((output / name).resolve() == path.resolve() for name, path in zip(names, inputs.paths, strict=True)):
+        raise InputError(f"output={output} would overwrite the inputs; give another folder")
+    results = complete_files(completer, inputs.paths, mask=mask, seed=seed, batch_size=batch_size)
+    unreadable: dict[Path, str] = {}
+    rows = []
+    for path, name, result in _progress(zip(inputs.paths, names, results, strict=True), len(names)):
+        if isinstance(result, UnreadablePicture):
+            unreadable[path] = str(result)
+            continue
+        _save(result.completed, output / name)
+        _save(side_by_side(result), output / "side_by_side" / name)
+        rows.append(_row(path.relative_to(inputs.root), result))
+    with atomic(output / "predictions.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return unreadable
+
+
+_COLUMNS = ("file", "width", "height", "hole_pixels", "mse", "accuracy", "psnr")
+
+
+def _row(name: Path, prediction: Prediction) -> dict[str, object]:
+    width, height = prediction.image.size
+    hole = int(np.count_nonzero(np.asarray(prediction.mask) >= 128))
+    row: dict[str, object] = {"file": name.as_posix(), "width": width, "height": height, "hole_pixels": hole}
+    if prediction.mse is not None and hole:
+        mse = torch.tensor(prediction.mse)
+        row |= {
+            "mse": f"{prediction.mse:.6g}",
+            "accuracy": int(hole_accuracy(mse)),
+            "psnr": f"{float(hole_psnr(mse)):.2f}",
+        }
+    return row
+
+
+def _mse(truth: Image.Image, completed: Image.Image, mask: Image.Image) -> float:
+    hole = np.asarray(mask) >= 128
+    difference = (np.asarray(truth)[hole].astype(np.float64) - np.asarray(completed)[hole]) / 255
+    return float(np.mean(difference**2)) if hole.any() else 0.0
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    with atomic(path) as beside:
+        image.save(beside, "PNG")
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _progress(items: Iterable[T], total: int) -> Iterable[T]:
+    console = Console(stderr=True)
+    return track(items, "Completing", total, console=console, transient=True) if console.is_terminal else items

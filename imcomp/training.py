@@ -1,0 +1,144 @@
+"""The whole of a training run: build, fit, test, report."""
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from imcomp.checkpoints import AtomicCheckpointIO, BestCheckpoint, read_checkpoint
+from imcomp.config import build, check_options
+from imcomp.data.datamodule import InpaintingDataModule
+from imcomp.data.masks import MASKS
+from imcomp.data.pictures import write_bad_report
+from imcomp.data.sources import SOURCES, left_out
+from imcomp.errors import InputError
+from imcomp.files import write_text
+from imcomp.models import NETWORKS
+from imcomp.module import InpaintingModule
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig) -> dict[str, float]:
+    """Train as the config says; see ``conf/train.yaml``.
+
+    Writes ``checkpoints/``, logs, ``config.yaml`` and ``metrics.json`` into ``cfg.paths.output_dir``.
+
+    Returns:
+        The metrics of the best epoch (`val/mse`, `val/accuracy`, `val/psnr`, `epoch`), and `test/...` where the data
+        have a test part.
+
+    Raises:
+        InputError: a mistake in the config or the data.
+        SystemExit: a signal ended the run; its state is saved.
+    """
+    started = time.monotonic()
+    output_dir = Path(cfg.paths.output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    write_text(output_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    # dead channels decay to denormal weights, on which a CPU computes 15 times slower
+    torch.set_flush_denormal(True)
+
+    check_options(cfg.mask, "mask", MASKS, "name")
+    check_options(cfg.data, "data", SOURCES, "source")
+    check_options(cfg.model, "model", NETWORKS, "network")
+    datamodule: InpaintingDataModule = build(cfg.data, "data", mask=OmegaConf.to_container(cfg.mask, resolve=True))
+    module: InpaintingModule = build(cfg.model, "model")
+    _check_size(datamodule, module)
+    if cfg.init:
+        load_weights(module, cfg.init)
+    if cfg.resume:
+        read_checkpoint(cfg.resume)  # a damaged one is told before anything is built
+    callbacks: list[Callback] = [build(node, f"callbacks.{key}") for key, node in cfg.callbacks.items() if node]
+    loggers: list[Logger] = [build(node, f"logger.{key}") for key, node in cfg.logger.items() if node]
+    trainer: pl.Trainer = build(
+        cfg.trainer, "trainer", callbacks=callbacks, logger=loggers or False, plugins=[AtomicCheckpointIO()]
+    )
+    datamodule.setup("fit")
+    assert datamodule.source is not None
+    if bad := left_out(datamodule.source):
+        write_bad_report(bad, output_dir / "left_out.tsv")
+    _point_latest(Path(cfg.paths.outputs) / "latest", output_dir)
+
+    log.info(
+        "%s with %s parameters on %s",
+        *(cfg.model.network, f"{sum(map(torch.numel, module.parameters())):,}", trainer.strategy.root_device),
+    )
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume, weights_only=True)
+    except SystemExit as stop:
+        code = 143 if isinstance(stop, SIGTERMException) else 130  # 128 + the signal's number, as shells have it
+        log.warning("stopped in epoch %d; go on with: python train.py resume=%s", trainer.current_epoch, output_dir)
+        raise SystemExit(code) from None
+
+    metrics = _best_metrics(trainer)
+    if cfg.test and datamodule.test_fraction > 0:
+        best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else None  # type: ignore[attr-defined]
+        trainer.test(module, datamodule=datamodule, ckpt_path=best or None, weights_only=True, verbose=False)
+        metrics |= {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("test/")}
+    if trainer.is_global_zero:
+        metrics["seconds"] = round(time.monotonic() - started, 1)
+        write_text(output_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+        for logger in loggers:
+            if isinstance(logger, TensorBoardLogger):
+                scores = {key: value for key, value in metrics.items() if "/" in key}
+                data = {f"data/{key}": value for key, value in datamodule.hparams.items()}
+                logger.log_hyperparams({**module.hparams, **data}, scores)
+                logger.save()
+    return metrics
+
+
+def load_weights(module: InpaintingModule, path: str | Path) -> None:
+    """Start from another run's weights: all of the network's, and nothing else.
+
+    Raises:
+        InputError: not a checkpoint, or of a network of another shape.
+    """
+    weights = read_checkpoint(path)["state_dict"]
+    own = module.state_dict()
+    if missing := sorted(own.keys() - weights.keys()):
+        raise InputError(
+            f"{path} holds another network: it has no {missing[0]}; give model=... and model.* as it was trained"
+        )
+    for key, tensor in own.items():
+        if tensor.shape != weights[key].shape:
+            raise InputError(
+                f"{path} holds another network: {key} is {tuple(weights[key].shape)}, expected {tuple(tensor.shape)};"
+                " give data.channels and model.* as it was trained"
+            )
+    module.load_state_dict({key: weights[key] for key in own})
+
+
+def _check_size(datamodule: InpaintingDataModule, module: InpaintingModule) -> None:
+    size, multiple = datamodule.size, module.multiple
+    if size % multiple:
+        below, above = size // multiple * multiple, -(-size // multiple) * multiple
+        choices = f"{below} or {above}" if below else str(above)
+        raise InputError(f"data.size={size} is not a multiple of {multiple}, which this network needs; give {choices}")
+
+
+def _best_metrics(trainer: pl.Trainer) -> dict[str, float]:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, BestCheckpoint) and callback.metrics:
+            return dict(callback.metrics)
+    return {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+
+
+def _point_latest(link: Path, target: Path) -> None:
+    """Point ``link`` to the run's folder, atomically; where links are not allowed, leave it be."""
+    beside = link.with_name(f".{link.name}.{os.getpid()}")
+    try:
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
+        beside.replace(link)
+    except OSError as error:
+        log.warning("cannot point %s to this run (%s)", link, error)

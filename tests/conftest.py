@@ -1,0 +1,45 @@
+"""What several test files share."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+torch.set_num_threads(1)  # on tiny tensors threads only wait for one another
+
+_REAL_PICTURES = Path(__file__).parents[2] / "shared" / "data" / "gtsrb-training.zip"
+
+
+@pytest.fixture
+def picture_folder(tmp_path):
+    """Twenty pictures of 12 x 10 pixels, ``track0/frame0.png`` to ``track3/frame4.png``.
+
+    Picture ``i`` in sorted order is all ``10 * i`` grey, so that its pixels tell its number.
+    """
+    root = tmp_path / "pictures"
+    for index in range(20):
+        file = root / f"track{index // 5}" / f"frame{index % 5}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 10), (10 * index,) * 3).save(file)
+    return root
+
+
+@pytest.fixture(scope="session")
+def gtsrb_root(tmp_path_factory):
+    """Forty real traffic signs as torchvision lays them out: ten frames of each of two tracks of two classes."""
+    if not _REAL_PICTURES.is_file():
+        pytest.skip("real pictures: ../shared is not there")
+    root = tmp_path_factory.mktemp("gtsrb")
+    with zipfile.ZipFile(_REAL_PICTURES) as archive:
+        for label in (0, 14):
+            folder = root / "gtsrb" / "GTSRB" / "Training" / f"{label:05d}"
+            folder.mkdir(parents=True)
+            for track in (0, 1):
+                for frame in range(0, 30, 3):
+                    name = f"{track:05d}_{frame:05d}"
+                    with Image.open(io.BytesIO(archive.read(f"{label:05d}/{name}.webp"))) as image:
+                        image.save(folder / f"{name}.ppm")
+    return root

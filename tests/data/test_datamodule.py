@@ -1,0 +1,233 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from imcomp.data.datamodule import InpaintingDataModule
+from imcomp.data.masks import MASKS
+from imcomp.errors import InputError
+
+CENTER = {"name": "center", "size": [2, 4]}
+
+
+class Dot:
+    """A hole of one pixel, anywhere."""
+
+    def __call__(self, image_size, seeds):
+        height, width = image_size
+        mask = torch.zeros(len(seeds), height * width, device=seeds.device)
+        mask[torch.arange(len(seeds)), seeds % (height * width)] = 1
+        return mask.view(-1, 1, height, width)
+
+
+@pytest.fixture
+def dot(monkeypatch):
+    monkeypatch.setitem(MASKS, "dot", Dot)
+    return {"name": "dot"}
+
+
+def make(root, mask=CENTER, **options):
+    options = {"size": 8, "val_fraction": 0.2, "batch_size": 3, "num_workers": 0, **options}
+    datamodule = InpaintingDataModule("folder", mask, root=root, **options)
+    datamodule.setup()
+    return datamodule
+
+
+def batches(datamodule, part):
+    loader = getattr(datamodule, f"{part}_dataloader")()
+    return [datamodule.on_after_batch_transfer(batch, 0) for batch in loader]
+
+
+def indices(datamodule, part):
+    return [index for batch in batches(datamodule, part) for index in batch.indices.tolist()]
+
+
+def holes(datamodule, part="val"):
+    """Where the hole of each picture is."""
+    return {
+        index: mask.flatten().nonzero().flatten().tolist()
+        for batch in batches(datamodule, part)
+        for index, mask in zip(batch.indices.tolist(), batch.mask, strict=True)
+    }
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [8, 11])
+@pytest.mark.parametrize("fit", ["stretch", "crop"])
+def test_batches_have_pictures_in_zero_to_one_and_holes_of_one(picture_folder, channels, size, fit):
+    datamodule = make(picture_folder, channels=channels, size=size, fit=fit)
+
+    batch = batches(datamodule, "train")[0]
+
+    assert batch.image.shape == (3, channels, size, size)
+    assert batch.image.dtype == torch.float32
+    shades = 10 * batch.indices / 255  # picture i is all 10 * i grey
+    assert torch.allclose(batch.image, shades.view(3, 1, 1, 1).expand_as(batch.image))
+    assert batch.mask.shape == (3, 1, size, size)
+    assert batch.mask.dtype == torch.float32
+    assert batch.mask.unique().tolist() == [0, 1]
+    assert batch.mask.sum(dim=(1, 2, 3)).tolist() == [8, 8, 8]
+    top, left = (size - 2) // 2, (size - 4) // 2
+    assert batch.mask[:, :, top : top + 2, left : left + 4].all()
+
+
+def test_white_is_one_and_black_is_zero(picture_folder):
+    datamodule = make(picture_folder)
+
+    batch = datamodule.make_batch(
+        torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(-1, -1, 8, 8), torch.arange(2)
+    )
+
+    assert batch.image[0].unique().tolist() == [0]
+    assert batch.image[1].unique().tolist() == [1]
+
+
+@pytest.mark.parametrize("split", ["random", "track"])
+def test_parts_never_overlap_and_hold_every_picture(picture_folder, split):
+    datamodule = make(picture_folder, split=split, val_fraction=0.25, test_fraction=0.25, group_regex=r"^track\d")
+
+    train, val, test = (indices(datamodule, part) for part in ("train", "val", "test"))
+
+    assert (len(train), len(val), len(test)) == (10, 5, 5)
+    assert sorted(train + val + test) == list(range(20))
+    tracks = [{index // 5 for index in part} for part in (train, val, test)]
+    assert (sum(map(len, tracks)) == 4) == (split == "track")
+
+
+def test_training_is_shuffled_anew_each_epoch_and_validation_is_not(picture_folder):
+    datamodule = make(picture_folder)
+    loader = datamodule.train_dataloader()
+    orders = []
+    for epoch in range(3):
+        loader.sampler.set_epoch(epoch)
+        orders.append([number for _, index in loader for number in index.tolist()])
+
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
+    assert len({tuple(order) for order in orders}) == 3
+    assert indices(datamodule, "val") == indices(datamodule, "val") == datamodule.split.val
+
+
+def test_the_seed_decides_split_order_and_holes(picture_folder, dot):
+    one, same, other = (make(picture_folder, dot, seed=seed) for seed in (1, 1, 2))
+
+    assert one.split == same.split != other.split
+    assert indices(one, "train") == indices(same, "train")
+    pictures, index = torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20)
+    assert torch.equal(one.make_batch(pictures, index).mask, same.make_batch(pictures, index).mask)
+    assert not torch.equal(one.make_batch(pictures, index).mask, other.make_batch(pictures, index).mask)
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_evaluation_holes_depend_on_the_picture_alone(picture_folder, dot, part):
+    options = {"val_fraction": 0.4, "test_fraction": 0.4}
+    expected = holes(make(picture_folder, dot, batch_size=3, **options), part)
+
+    assert len(expected) == 8
+    assert len({tuple(hole) for hole in expected.values()}) > 1
+    for batch_size in (1, 8):
+        assert holes(make(picture_folder, dot, batch_size=batch_size, **options), part) == expected
+
+
+def test_training_holes_are_new_each_epoch_and_never_those_of_evaluation(picture_folder, monkeypatch):
+    datamodule = make(picture_folder)
+    seen = {}
+    for epoch in (None, 0, 1, 2):
+        monkeypatch.setattr(datamodule, "mask", lambda _, seeds, epoch=epoch: seen.update({epoch: seeds}))
+        datamodule.make_batch(torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20), epoch=epoch)
+
+    assert len(torch.cat(list(seen.values())).unique()) == 4 * 20
+
+
+@pytest.mark.parametrize(("training", "epoch"), [(True, 3), (False, None)])
+def test_the_epoch_counts_in_training_alone(picture_folder, training, epoch, dot):
+    datamodule = make(picture_folder, dot)
+    datamodule.trainer = SimpleNamespace(training=training, current_epoch=3)
+    pictures, index = next(iter(datamodule.train_dataloader()))
+
+    batch = datamodule.on_after_batch_transfer((pictures, index), 0)
+
+    assert torch.equal(batch.mask, datamodule.make_batch(pictures, index, epoch=epoch).mask)
+    assert torch.equal(batch.indices, index)
+
+
+def test_workers_hand_over_the_same_batches(picture_folder):
+    alone, helped = make(picture_folder), make(picture_folder, num_workers=1)
+
+    for one, other in zip(batches(alone, "train"), batches(helped, "train"), strict=True):
+        assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+
+
+def test_setup_opens_the_source_once(picture_folder):
+    datamodule = make(picture_folder)
+    source, split = datamodule.source, datamodule.split
+
+    datamodule.setup("fit")
+
+    assert datamodule.source is source
+    assert datamodule.split is split
+
+
+def test_hyper_parameters_are_plain_and_rebuild_the_data_module(picture_folder):
+    datamodule = make(str(picture_folder), channels=3, seed=7)
+
+    stored = json.loads(json.dumps(dict(datamodule.hparams)))
+
+    assert stored["mask"] == {"name": "center", "size": [2, 4]}
+    assert stored["root"] == str(picture_folder)
+    again = InpaintingDataModule(**stored)
+    again.setup()
+    assert again.split == datamodule.split
+    assert torch.equal(batches(again, "val")[0].image, batches(datamodule, "val")[0].image)
+
+
+@pytest.mark.parametrize(
+    ("option", "what"),
+    [
+        ({"channels": 2}, r"data\.channels=2 .*choose from 1, 3"),
+        ({"fit": "pad"}, r"data\.fit=pad .*choose from stretch, crop"),
+        ({"split": "tracks"}, r"data\.split=tracks .*choose from random, track"),
+        ({"size": 0}, r"data\.size=0 .*at least 1"),
+        ({"batch_size": 0}, r"data\.batch_size=0 .*at least 1"),
+        ({"num_workers": -1}, r"data\.num_workers=-1 .*auto, 0 or more"),
+        ({"num_workers": "many"}, r"data\.num_workers=many .*auto, 0 or more"),
+    ],
+)
+def test_a_wrong_option_names_its_key_and_the_choices(picture_folder, option, what):
+    with pytest.raises(InputError, match=what):
+        InpaintingDataModule("folder", CENTER, root=picture_folder, **option)
+
+
+def test_automatic_workers_leave_one_core(monkeypatch, picture_folder):
+    for cores, workers in ((1, 1), (2, 1), (5, 4), (64, 8)):
+        monkeypatch.setattr("imcomp.data.datamodule._cores", lambda cores=cores: cores)
+        datamodule = InpaintingDataModule("folder", CENTER, root=picture_folder, num_workers="auto")
+        assert datamodule.num_workers == workers
+
+
+def test_a_hole_that_does_not_fit_fails_before_any_picture_is_read():
+    with pytest.raises(ValueError, match=r"mask\.size.*data\.size"):
+        InpaintingDataModule("folder", {"name": "center", "size": 9}, size=8, root="missing")
+
+
+def test_an_unknown_mask_fails_before_any_picture_is_read():
+    with pytest.raises(ValueError, match="unknown mask 'hexagon'; choose from"):
+        InpaintingDataModule("folder", {"name": "hexagon"}, root="missing")
+
+
+def test_fractions_that_leave_nothing_are_an_input_error(picture_folder):
+    with pytest.raises(InputError, match=r"val_fraction 0\.5 and test_fraction 0\.5 leave nothing"):
+        make(picture_folder, val_fraction=0.5, test_fraction=0.5)
+
+
+def test_too_few_pictures_are_an_input_error(picture_folder):
+    with pytest.raises(InputError, match="20 pictures are too few"):
+        make(picture_folder, val_fraction=0.01)
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_an_empty_part_says_which_fraction_to_raise(picture_folder, part):
+    datamodule = make(picture_folder, val_fraction=0.0)
+
+    with pytest.raises(InputError, match=rf"no {part} pictures: data\.{part}_fraction is 0"):
+        getattr(datamodule, f"{part}_dataloader")()

@@ -1,0 +1,219 @@
+import itertools
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+
+from imcomp.data.loading import EpochSampler, PictureDataset, ResumableLoader
+
+COUNT, BATCH_SIZE = 11, 2  # six batches, the last of one picture
+
+
+class Shades:
+    """Picture ``i`` is 3 x 2 pixels of grey ``i``."""
+
+    def __len__(self):
+        return 100
+
+    def read(self, index):
+        return Image.new("L", (3, 2), index)
+
+    def name(self, index):
+        return str(index)
+
+    def group(self, index):
+        return str(index)
+
+
+def dataset(indices=range(COUNT), channels=1):
+    return PictureDataset(Shades(), list(indices), size=4, channels=channels, fit="stretch")
+
+
+def loader(num_workers=0, seed=0):
+    return ResumableLoader(
+        dataset(),
+        sampler=EpochSampler(COUNT, seed),
+        batch_size=BATCH_SIZE,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+    )
+
+
+def batches(iterable):
+    """The picture numbers of each batch."""
+    return [index.tolist() for _, index in iterable]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dataset_gives_uint8_and_the_number_in_the_source(channels):
+    pictures = dataset([7, 3, 50], channels)
+
+    picture, index = pictures[2]
+
+    assert len(pictures) == 3
+    assert index == 50
+    assert picture.shape == (channels, 4, 4)
+    assert picture.dtype == torch.uint8
+    assert picture.unique().tolist() == [50]
+
+
+def test_sampler_takes_every_position_once():
+    sampler = EpochSampler(100, seed=0)
+
+    order = list(sampler)
+
+    assert len(sampler) == 100
+    assert sorted(order) == list(range(100))
+    assert order != sorted(order)
+
+
+def test_sampler_depends_on_seed_and_epoch_alone():
+    orders = {}
+    for seed, epoch in itertools.product(range(3), range(3)):
+        sampler = EpochSampler(100, seed)
+        sampler.set_epoch(epoch)
+        torch.manual_seed(seed + epoch)  # the global state plays no part
+        orders[seed, epoch] = tuple(sampler)
+        assert tuple(sampler) == orders[seed, epoch]
+
+    assert len(set(orders.values())) == 9
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_loader_resumes_with_the_next_batch(num_workers):
+    # epoch 0 whole, epoch 1 left after three batches of six
+    first = loader(num_workers)
+    list(first)
+    first.sampler.set_epoch(1)
+    running = iter(first)
+    seen = batches(itertools.islice(running, 3))
+    state = first.state_dict()
+    rest = batches(running)
+
+    second = loader(num_workers)
+    second.load_state_dict(state)
+    second.sampler.set_epoch(1)
+    resumed = batches(second)
+    second.sampler.set_epoch(2)
+    following = batches(second)
+
+    assert len(seen) == len(rest) == 3
+    assert resumed == rest
+    assert sorted(sum(seen + resumed, [])) == list(range(COUNT))
+    assert len(following) == 6
+    assert sorted(sum(following, [])) == list(range(COUNT))
+
+
+@pytest.mark.parametrize("served", range(6))
+def test_a_loader_resumes_after_any_number_of_batches(served):
+    whole = batches(loader())
+    first = loader()
+    list(itertools.islice(first, served))
+
+    second = loader()
+    second.load_state_dict(first.state_dict())
+
+    assert batches(second) == whole[served:]
+    assert batches(second) == whole  # once only
+
+
+def test_an_epoch_that_had_ended_is_followed_by_a_whole_one():
+    first = loader()
+    list(first)
+
+    second = loader()
+    second.load_state_dict(first.state_dict())
+    second.sampler.set_epoch(1)
+
+    assert sorted(sum(batches(second), [])) == list(range(COUNT))
+
+
+def test_a_state_that_was_loaded_and_not_used_is_kept():
+    first = loader()
+    first.load_state_dict({"epoch": 3, "served": 4})
+
+    assert first.state_dict() == {"epoch": 3, "served": 4}
+
+
+def test_every_pass_without_a_state_is_whole():
+    twice = loader()
+
+    assert batches(twice) == batches(twice)
+    list(itertools.islice(twice, 2))  # given up
+    assert len(batches(twice)) == 6
+
+
+class Recorder(pl.LightningModule):
+    """Learns nothing and notes which pictures it gets."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.seen = []
+
+    def training_step(self, batch, batch_idx):
+        self.seen.append((self.current_epoch, batch_idx, batch[1].tolist()))
+        return self.layer(torch.zeros(1, 1)).sum()
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+class SaveOnce(pl.Callback):
+    """Write a checkpoint at one moment: the ``number``-th call of a hook."""
+
+    def __init__(self, hook, number, path):
+        self.moments, self.path, self.seen = itertools.count(), path, None
+        self.number = number
+        setattr(self, hook, self.save)
+
+    def save(self, trainer, module, *_):
+        if next(self.moments) == self.number:
+            trainer.save_checkpoint(self.path)
+            self.seen = len(module.seen)
+
+
+def fit(ckpt_path=None, *callbacks, **options):
+    module = Recorder()
+    trainer = pl.Trainer(
+        max_epochs=3,
+        callbacks=list(callbacks),
+        accelerator="cpu",
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+    val = torch.utils.data.DataLoader(dataset([0, 1]), batch_size=2)
+    trainer.fit(module, loader(), val, ckpt_path=ckpt_path, weights_only=True)
+    return module.seen
+
+
+@pytest.mark.parametrize("limit", [None, 4], ids=["whole epochs", "cut epochs"])
+@pytest.mark.parametrize(
+    ("hook", "number"),
+    [
+        ("on_train_batch_end", 0),
+        ("on_train_batch_end", 2),
+        ("on_train_batch_end", 3),
+        ("on_train_batch_end", 5),
+        ("on_train_batch_end", 7),
+        ("on_validation_end", 0),
+        ("on_validation_end", 1),
+        ("on_train_epoch_end", 0),
+    ],
+)
+def test_lightning_goes_on_with_the_pictures_it_would_have_seen(tmp_path, hook, number, limit):
+    save = SaveOnce(hook, number, tmp_path / "moment.ckpt")
+
+    seen = fit(None, save, limit_train_batches=limit)
+    resumed = fit(tmp_path / "moment.ckpt", limit_train_batches=limit)
+
+    assert len(seen) == 3 * (limit or 6)
+    assert resumed == seen[save.seen :]

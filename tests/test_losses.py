@@ -1,0 +1,116 @@
+import pytest
+import torch
+
+from imcomp.losses import hole_mse, masked_mse
+
+
+def hole(*areas, size=(2, 2)):
+    """One mask for each area: so many pixels of hole, from the top left on."""
+    mask = torch.zeros(len(areas), size[0] * size[1])
+    for row, area in zip(mask, areas, strict=True):
+        row[:area] = 1
+    return mask.view(-1, 1, *size)
+
+
+def wrong_by(*errors, channels=1):
+    """Output and target of 2 x 2 pixels; each picture's output is off by so much everywhere."""
+    target = torch.full((len(errors), channels, 2, 2), 0.25)
+    return target + torch.tensor(errors).view(-1, 1, 1, 1), target
+
+
+def test_one_wrong_pixel_in_a_hole_of_four():
+    target = torch.zeros(1, 1, 2, 2)
+    output = target.clone()
+    output[0, 0, 0, 0] = 1
+
+    assert hole_mse(output, target, hole(4)).tolist() == [0.25]
+    assert masked_mse(output, target, hole(4)).item() == 0.25
+
+
+def test_errors_outside_the_hole_do_not_count():
+    target = torch.zeros(1, 1, 2, 2)
+    output = torch.tensor([[[[0.5, 0.0], [9.0, -9.0]]]])  # the hole is the upper row
+
+    assert hole_mse(output, target, hole(2)).tolist() == [0.125]
+    assert masked_mse(output, target, hole(2)).item() == 0.125
+
+
+def test_each_picture_is_averaged_over_its_own_hole():
+    output, target = wrong_by(1.0, 0.5, 2.0)
+
+    assert hole_mse(output, target, hole(1, 2, 4)).tolist() == [1.0, 0.25, 4.0]
+
+
+def test_pictures_weigh_the_same_whatever_their_holes():
+    output, target = wrong_by(1.0, 0.0)
+
+    assert masked_mse(output, target, hole(1, 4)).item() == 0.5
+    assert masked_mse(output, target, hole(4, 1)).item() == 0.5
+
+
+def test_channels_are_averaged():
+    target = torch.zeros(1, 3, 2, 2)
+    output = target.clone()
+    output[0, 2] = 1  # one channel of three is wrong
+
+    assert hole_mse(output, target, hole(2)).item() == pytest.approx(1 / 3)
+    assert masked_mse(output, target, hole(2)).item() == pytest.approx(1 / 3)
+
+
+def test_a_picture_without_a_hole_is_nan_and_not_counted():
+    output, target = wrong_by(0.5, 3.0, 1.0)
+    mask = hole(4, 0, 2)
+
+    errors = hole_mse(output, target, mask)
+
+    assert errors[[0, 2]].tolist() == [0.25, 1.0]
+    assert errors[1].isnan()
+    assert masked_mse(output, target, mask).item() == 0.625  # (0.25 + 1) / 2
+
+
+def test_a_batch_without_holes_costs_nothing_and_gives_no_gradient():
+    output, target = wrong_by(0.5, 3.0)
+    output.requires_grad_()
+
+    loss = masked_mse(output, target, hole(0, 0))
+    loss.backward()
+
+    assert loss.item() == 0
+    assert output.grad.eq(0).all()
+
+
+def test_the_gradient_is_zero_outside_the_hole():
+    output, target = wrong_by(0.5, -1.0, 3.0)
+    output.requires_grad_()
+
+    masked_mse(output, target, hole(2, 4, 0)).backward()
+
+    # 2 * error / area / pictures with a hole
+    assert output.grad[0].flatten().tolist() == [0.25, 0.25, 0, 0]
+    assert output.grad[1].flatten().tolist() == [-0.25, -0.25, -0.25, -0.25]
+    assert output.grad[2].eq(0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_summed_in_float32(dtype):
+    # 1,600 squares of 0.5 are 400; bfloat16, adding one by one, would stop at 64
+    output = torch.full((1, 1, 40, 40), 0.5, dtype=dtype, requires_grad=True)
+    target = torch.zeros(1, 1, 40, 40)
+    target[0, 0, 0, 0] = 0.5
+    mask = torch.ones(1, 1, 40, 40)
+
+    loss = masked_mse(output, target, mask)
+    loss.backward()
+
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(0.25 * 1599 / 1600, rel=1e-6)
+    assert hole_mse(output, target, mask).dtype == torch.float32
+    assert output.grad.dtype == dtype
+
+
+def test_the_loss_is_the_mean_of_the_scores():
+    generator = torch.Generator().manual_seed(0)
+    output, target = torch.rand(2, 5, 3, 8, 8, generator=generator)
+    mask = (torch.rand(5, 1, 8, 8, generator=generator) < 0.3).float()
+
+    assert masked_mse(output, target, mask).item() == pytest.approx(hole_mse(output, target, mask).mean().item())
