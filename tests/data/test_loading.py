@@ -45,6 +45,10 @@ def batches(iterable):
     return [index.tolist() for _, index in iterable]
 
 
+def assert_whole(epoch):
+    assert sorted(itertools.chain(*epoch)) == list(range(COUNT))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_dataset_gives_uint8_and_the_number_in_the_source(channels):
     pictures = dataset([7, 3, 50], channels)
@@ -100,9 +104,9 @@ def test_a_loader_resumes_with_the_next_batch(num_workers):
 
     assert len(seen) == len(rest) == 3
     assert resumed == rest
-    assert sorted(sum(seen + resumed, [])) == list(range(COUNT))
+    assert_whole(seen + resumed)
     assert len(following) == 6
-    assert sorted(sum(following, [])) == list(range(COUNT))
+    assert_whole(following)
 
 
 @pytest.mark.parametrize("served", range(6))
@@ -126,7 +130,7 @@ def test_an_epoch_that_had_ended_is_followed_by_a_whole_one():
     second.load_state_dict(first.state_dict())
     second.sampler.set_epoch(1)
 
-    assert sorted(sum(batches(second), [])) == list(range(COUNT))
+    assert_whole(batches(second))
 
 
 def test_a_state_that_was_loaded_and_not_used_is_kept():
