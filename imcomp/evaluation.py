@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -17,11 +18,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from imcomp.baselines import Baseline, choose_baselines
+from imcomp.callbacks import SampleGrid
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.data.splits import Part
 from imcomp.errors import InputError
-from imcomp.files import write_text
-from imcomp.inference import _device, load_trained
+from imcomp.files import atomic, write_text
+from imcomp.inference import find_device, load_trained
 from imcomp.metrics import hole_metrics
 from imcomp.module import InpaintingModule
 
@@ -30,16 +32,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-INHERITED = ("channels", "size", "fit", "split", "val_fraction", "test_fraction", "seed")
+PICTURE_OPTIONS = ("channels", "size", "fit")
 """Data options that an evaluation takes from the checkpoint unless they are given."""
 
+SPLIT_OPTIONS = ("split", "val_fraction", "test_fraction", "seed")
+"""The same, where the checkpoint was trained on the source that is evaluated."""
+
+INHERITED = (*PICTURE_OPTIONS, *SPLIT_OPTIONS)
+
 # what decides which pictures of a source are trained on
-_SPLIT_OPTIONS = (
+_LEAK_OPTIONS = (
     *("split", "seed", "val_fraction", "test_fraction"),
     *("count", "frames_per_track", "group_regex"),
 )
 
 _EXPECTED: dict[str, tuple[Any, str]] = {
+    "samples": (int, "a number of pictures, 0 for none"),
     "limit": (int | None, "a number of pictures, or null for all"),
     "baselines": (list[str] | None, "a list such as [rim_mean,telea], or null for all"),
 }
@@ -86,8 +94,9 @@ class Evaluation:
 def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     """Score a checkpoint as the config says; see ``conf/evaluate.yaml``.
 
-    The pictures come from ``cfg.data``; what of ``INHERITED`` is null there, and a null ``cfg.mask``, are as
-    the network was trained. Prints a table and writes ``metrics.json`` into ``cfg.paths.output_dir``.
+    The pictures come from ``cfg.data``; what of ``INHERITED`` is null there, and a null ``cfg.mask``, are as the
+    network was trained. Prints a table and writes ``metrics.json`` and ``samples.png`` (the part's first pictures:
+    masked, completed, original, error times 4) into ``cfg.paths.output_dir``.
 
     The network's raw output is scored, in float32 and not clamped to [0, 1], as in validation while training:
     on the same data, `mse` is the checkpoint's `val/mse`, to rounding where training ran in lower precision.
@@ -129,18 +138,23 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
         device=options["device"],
         progress=console.is_terminal,
     )
+    output_dir = Path(options["paths"]["output_dir"])
+    if options["samples"]:
+        samples = draw_samples(trained.module, datamodule, options["part"], options["samples"])
+        with atomic(output_dir / "samples.png") as beside:
+            samples.save(beside)
     metrics = {
         **evaluation.plain(),
         "skipped_baselines": skipped,
         **{key: options[key] for key in ("ckpt", "part", "limit")},
         **{key: datamodule.hparams[key] for key in ("source", "mask", *INHERITED)},
     }
-    path = Path(options["paths"]["output_dir"]) / "metrics.json"
+    path = output_dir / "metrics.json"
     write_text(path, json.dumps(metrics, indent=2) + "\n")
     console.print(score_table(evaluation))
     for name, reason in skipped.items():
         console.print(f"left out: {name}: {reason}", markup=False)
-    console.print(f"metrics:  {path}", markup=False)
+    console.print(f"outputs:  {output_dir}", markup=False)
     return metrics
 
 
@@ -179,7 +193,7 @@ def score_part(
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit} leaves no picture; give at least 1, or null for all")
     _check_pictures(module, datamodule)
-    where = _device(device)
+    where = find_device(device)
     torch.set_flush_denormal(True)  # on denormal weights a CPU computes 15 times slower
     module.to(where).eval()
     datamodule.setup()
@@ -205,6 +219,26 @@ def score_part(
     return Evaluation(network.scores(), {name: tally.scores() for name, tally in tallies.items()})
 
 
+@torch.inference_mode()
+def draw_samples(
+    module: InpaintingModule, datamodule: InpaintingDataModule, part: Part = "val", count: int = 8
+) -> Image.Image:
+    """Show the first pictures of a part: rows of masked, completed, original, and error in the hole times 4.
+
+    Args:
+        module: in evaluation mode.
+        datamodule: after ``setup``.
+        part: `train`, `val` or `test`.
+        count: pictures, at least 1.
+    """
+    dataset = datamodule.dataset(part)
+    items = [dataset[position] for position in range(min(count, len(dataset)))]
+    pictures = torch.stack([picture for picture, _ in items]).to(module.device)
+    batch = datamodule.make_batch(pictures, torch.tensor([index for _, index in items], device=module.device))
+    grid = SampleGrid(count).grid(batch, module(batch.image, batch.mask))
+    return Image.fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy())
+
+
 def fill_batch(fill: Baseline, pictures: Tensor, mask: Tensor) -> Tensor:
     """Fill each picture of a batch by a baseline.
 
@@ -225,19 +259,20 @@ def fill_batch(fill: Baseline, pictures: Tensor, mask: Tensor) -> Tensor:
 
 
 def inherit(options: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the checkpoint's value wherever one of ``INHERITED`` is None.
+    """Put the checkpoint's value wherever one of ``INHERITED`` is None; how to split, only for the same source.
 
     Args:
         options: of the data to evaluate on.
-        trained: of the data module that the network was trained with; what it lacks too is left to the class
+        trained: of the data module that the network was trained with; what is not taken from it is left to the class
             default.
     """
     filled = dict(options)
+    usable = INHERITED if options.get("source") == trained.get("source") else PICTURE_OPTIONS
     for key in INHERITED:
         if filled.get(key) is not None:
             continue
         filled.pop(key, None)
-        if key in trained:
+        if key in usable and key in trained:
             filled[key] = trained[key]
     return filled
 
@@ -257,7 +292,7 @@ def leak_warning(trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> st
     if not _same_source(trained, evaluated):
         return None
     known = trained.keys() & evaluated.keys()  # an option that one of them leaves at its default says nothing
-    changed = [key for key in _SPLIT_OPTIONS if key in known and trained[key] != evaluated[key]]
+    changed = [key for key in _LEAK_OPTIONS if key in known and trained[key] != evaluated[key]]
     if not changed:
         return None
     before, now = (", ".join(f"{key}={options[key]}" for key in changed) for options in (trained, evaluated))

@@ -70,7 +70,7 @@ class Completer:
     def __init__(self, checkpoint: str | Path, device: str = "auto") -> None:
         trained = load_trained(checkpoint)
         torch.set_flush_denormal(True)
-        self.device = _device(device)
+        self.device = find_device(device)
         self.module = trained.module.to(self.device)
         self.size: int = trained.data["size"]
         self.mask_generator: MaskGenerator = build_mask(trained.data["mask"])
@@ -157,7 +157,12 @@ def _to_mask(hole: "np.ndarray[Any, np.dtype[np.bool_]]") -> Image.Image:
     return Image.fromarray(hole.astype(np.uint8) * 255)
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device of this name; `auto` is the accelerator that the machine has, or else the CPU.
+
+    Raises:
+        InputError: there is no such device.
+    """
     if name == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator or torch.device("cpu")
