@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torchvision.utils import make_grid
@@ -157,3 +157,13 @@ class Throughput(Callback):
         elapsed = self.times[-1][0] - self.times[0][0]
         images = sum(count for _, count in self.times) - self.times[0][1]
         pl_module.log("train/images_per_second", images / elapsed, prog_bar=True, batch_size=1)
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar, with the names that matter, short enough for one line: loss, val/mse, images/s."""
+
+    _SHORT = {"train/loss": "loss", "val/mse": "val/mse", "train/images_per_second": "images/s"}
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        return {short: metrics[name] for name, short in self._SHORT.items() if name in metrics}

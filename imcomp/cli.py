@@ -118,6 +118,9 @@ def _one_line_errors(name: str) -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would otherwise print over several lines
     try:
         yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain while it exits
+        raise SystemExit(141) from None  # as a shell reports a program that SIGPIPE ended
     except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
         print(f"error: {explain(error, config_dir(), name)}", file=sys.stderr)
         raise SystemExit(2) from None

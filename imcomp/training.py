@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import time
+import warnings
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -41,6 +42,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         SystemExit: a signal ended the run; its state is saved.
     """
     started = time.monotonic()
+    # Lightning 2.6 tells its users of an internal of its own that torch 2.15 deprecates
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")
     output_dir = Path(cfg.paths.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_text(output_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))

@@ -91,6 +91,13 @@ def test_the_gradient_is_zero_outside_the_hole():
     assert output.grad[2].eq(0).all()
 
 
+def test_the_truth_is_not_rounded_to_the_outputs_precision():
+    output = torch.full((1, 1, 2, 2), 0.5, dtype=torch.bfloat16)
+    target = torch.full((1, 1, 2, 2), 0.499)  # in bfloat16 this is 0.5
+
+    assert hole_mse(output, target, hole(4)).item() == pytest.approx(1e-6, rel=1e-3)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_summed_in_float32(dtype):
     # 1,600 squares of 0.5 are 400; bfloat16, adding one by one, would stop at 64

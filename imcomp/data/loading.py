@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from imcomp.data.masks import mix_seeds
 from imcomp.data.sources import Source
@@ -31,27 +32,26 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         return to_tensor(to_size(image, self.size, self.fit)), index
 
 
-class EpochSampler(Sampler[int]):
-    """Every position once, in an order that depends on seed and epoch alone."""
+class EpochSampler(DistributedSampler[int]):
+    """Every position once, in an order that depends on seed and epoch alone.
+
+    Several processes deal the order out among themselves; some positions then come twice, so that all get as many.
+    A `DistributedSampler`, since Lightning would wrap any other and leave its epoch at 0.
+    """
 
     def __init__(self, count: int, seed: int) -> None:
+        distributed = dist.is_available() and dist.is_initialized()
+        processes, rank = (dist.get_world_size(), dist.get_rank()) if distributed else (1, 0)
+        super().__init__(range(count), processes, rank, seed=seed)  # type: ignore[arg-type]  # asks for its length alone
         self.count = count
-        self.seed = seed
-        self.epoch = 0
         self.start = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(int(mix_seeds(self.seed, self.epoch)))
         order: list[int] = torch.randperm(self.count, generator=generator).tolist()
+        own = [order[place % self.count] for place in range(self.rank, self.total_size, self.num_replicas)]
         start, self.start = self.start, 0
-        return iter(order[start:])
+        return iter(own[start:])
 
 
 class ResumableLoader(DataLoader[tuple[Tensor, int]]):

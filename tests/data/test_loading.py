@@ -84,6 +84,33 @@ def test_sampler_depends_on_seed_and_epoch_alone():
     assert len(set(orders.values())) == 9
 
 
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_processes_deal_the_order_out_among_themselves(monkeypatch, processes):
+    alone = list(EpochSampler(COUNT, seed=0))
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: processes)
+    shares = []
+    for rank in range(processes):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        sampler = EpochSampler(COUNT, seed=0)
+        shares.append(list(sampler))
+        assert len(sampler) == len(shares[rank]) == -(-COUNT // processes)
+
+    dealt = [position for turn in zip(*shares, strict=True) for position in turn]
+    assert dealt[:COUNT] == alone
+    assert dealt[COUNT:] == alone[: len(dealt) - COUNT]
+
+
+def test_sampler_starts_late_once():
+    sampler = EpochSampler(10, seed=0)
+    order = list(sampler)
+
+    sampler.start = 4
+
+    assert list(sampler) == order[4:]
+    assert list(sampler) == order
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_loader_resumes_with_the_next_batch(num_workers):
     # epoch 0 whole, epoch 1 left after three batches of six
