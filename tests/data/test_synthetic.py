@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imcomp.data.pictograms import SIGNS, Pen
-from imcomp.data.synthetic import MAX_SIZE, MIN_SIZE, SyntheticSource, render_sign
+from imcomp.data.signs import render_sign
+from imcomp.data.signs.camera import MAX_SIZE, MIN_SIZE
+from imcomp.data.signs.catalogue import SIGNS
+from imcomp.data.signs.pen import Pen
+from imcomp.data.synthetic import SyntheticSource
 
 
 def digest(image: Image.Image) -> str:
