@@ -5,7 +5,7 @@ import math
 import time
 import warnings
 from collections import deque
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from imcomp.batch import Batch
+from imcomp.errors import InputError
 from imcomp.module import InpaintingModule
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class ForgivingEarlyStopping(Callback):
 
     Raises:
         ValueError: a patience below 1.
+        InputError: after the first validation, if nothing of the name ``monitor`` is logged.
     """
 
     def __init__(self, monitor: str, patience: int = 5) -> None:
@@ -58,7 +60,7 @@ class ForgivingEarlyStopping(Callback):
             return
         if self.monitor not in trainer.callback_metrics:
             logged = ", ".join(sorted(trainer.callback_metrics))
-            raise ValueError(f"early stopping monitors {self.monitor!r}, which is not logged; choose from {logged}")
+            raise InputError(f"early stopping monitors {self.monitor!r}, which is not logged; choose from {logged}")
         loss = float(trainer.callback_metrics[self.monitor])
         if self.update(loss):
             trainer.should_stop = True
@@ -127,7 +129,7 @@ class NetworkGraph(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
                 side = 4 * pl_module.multiple
-                example = torch.zeros(1, pl_module.in_channels, side, side, device=pl_module.device)
+                example = torch.zeros(1, pl_module.input_channels, side, side, device=pl_module.device)
                 with warnings.catch_warnings():
                     # TensorBoard still traces with TorchScript, which torch has deprecated
                     warnings.simplefilter("ignore")
@@ -162,7 +164,7 @@ class Throughput(Callback):
 class ProgressBar(RichProgressBar):
     """Lightning's bar, with the names that matter, short enough for one line: loss, val/mse, images/s."""
 
-    _SHORT = {"train/loss": "loss", "val/mse": "val/mse", "train/images_per_second": "images/s"}
+    _SHORT: ClassVar = {"train/loss": "loss", "val/mse": "val/mse", "train/images_per_second": "images/s"}
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         metrics = super().get_metrics(trainer, pl_module)

@@ -1,7 +1,8 @@
 """Saving so that nothing is lost, and loading so that nothing is executed."""
 
-import pickle
+import math
 import random
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,23 @@ class BestCheckpoint(ModelCheckpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save when the monitored value is the lowest so far."""
-        before = self.best_model_score
+        validated = trainer.state.fn == "fit" and not trainer.sanity_checking
+        values = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+        value = trainer.callback_metrics.get(str(self.monitor))
+        lowest = self.best_model_score
+        if validated and value is not None and (lowest is None or value < lowest):
+            self.metrics = {"epoch": trainer.current_epoch, **values}  # before saving: the checkpoint holds them too
         super().on_validation_end(trainer, pl_module)
-        if self.best_model_score is not None and (before is None or self.best_model_score < before):
-            values = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
-            self.metrics = {"epoch": trainer.current_epoch, **values}
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "metrics": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        best = str(Path(str(self.dirpath)) / "best.ckpt")
+        if state_dict["dirpath"] != self.dirpath and Path(best).is_file():
+            # the run's folder was moved; Lightning would forget the score and overwrite the best with the next
+            paths = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
+            state_dict = {**state_dict, **paths, "best_k_models": {best: state_dict["best_model_score"]}}
         super().load_state_dict(state_dict)
         self.metrics = state_dict["metrics"]
 
@@ -68,24 +76,52 @@ class LastCheckpoint(ModelCheckpoint):
             save_on_exception=True,
             enable_version_counter=False,
         )
+        self._first_step = math.inf
+        self._stopping = False
+        self._before_validation: dict[str, Any] = {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing: there is one file, and Lightning would only warn where it lay before."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._first_step = trainer.global_step
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note what the callbacks know, for a validation that will be cut short."""
+        states = {callback.state_key: callback.state_dict() for callback in trainer.callbacks}  # type: ignore[attr-defined]
+        self._before_validation = deepcopy({key: state for key, state in states.items() if state})
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Save what is new; a test, which runs with the best weights, has nothing new."""
+        if trainer.state.fn == "fit" and trainer.global_step > self._first_step:
+            self._stopping = True
+            super().on_exception(trainer, pl_module, exception)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Mend what Lightning saves of a run that stops in mid-epoch."""
-        if trainer.state.fn != "fit":
+        if not self._stopping:
             return
         fit_loop = checkpoint["loops"]["fit_loop"]
+        batches = fit_loop["epoch_loop.batch_progress"]
+        ready, processed, completed = (batches["current"][key] for key in ("ready", "processed", "completed"))
         # a batch that was handed out but not finished is handed out again
         for loader in fit_loop["state_dict"].get("combined_loader", []):
-            loader["served"] = fit_loop["epoch_loop.batch_progress"]["current"]["processed"]
-        # a validation that was cut short starts again from its first batch; Lightning takes one for unfinished when a
-        # batch was started and not processed
-        validation = fit_loop["epoch_loop.val_loop.batch_progress"]
-        if trainer.validating and not validation["is_last_batch"]:
+            loader["served"] = processed
+        if processed < ready:
+            fit_loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1  # Lightning would log it as a step
+        # a validation that was cut short, or not begun, starts from its first batch, as if never seen; Lightning takes
+        # one for unfinished when a batch was started and not processed
+        if trainer.validating:
+            checkpoint["callbacks"] = self._before_validation
+        if trainer.validating or (batches["is_last_batch"] and completed < processed == ready):
+            for counts in (batches["total"], batches["current"]):
+                counts["completed"] = counts["processed"]
             unfinished = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
-            validation["total"] |= unfinished
-            validation["current"] |= unfinished
+            validation = fit_loop["epoch_loop.val_loop.batch_progress"]
+            validation |= {"total": unfinished, "current": dict(unfinished), "is_last_batch": False}
 
 
 class RandomState(Callback):
@@ -133,11 +169,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"no checkpoint {path}; give the path of a .ckpt file, such as outputs/latest/checkpoints/best.ckpt"
         )
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is damaged or not a checkpoint ({reason}); give another .ckpt file") from error
+    with path.open("rb") as file:
+        try:
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # how a damaged file fails, from a bad seek to a failed assert, is torch's to know
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"{path} is damaged or not a checkpoint ({reason}); give another .ckpt file") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
         raise InputError(f"{path} is not a checkpoint of imcomp (no weights with hyper-parameters in it); give another")
     return checkpoint

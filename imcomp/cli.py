@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from imcomp import __version__
 from imcomp.errors import InputError
-from imcomp.overrides import expand_resume, explain
+from imcomp.overrides import check_groups, expand_resume, explain, mask_as_file
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 
 def train(cfg: "DictConfig") -> float:
     """Train; return the lowest value of the monitored metric, for sweeps."""
+    from imcomp.config import check_settings
     from imcomp.report import report_run
     from imcomp.training import train as run_training
 
+    check_settings(cfg, seed=int, monitor=str, resume=str | None, init=str | None, test=bool)
+    if not 0 <= cfg.seed < 1 << 32:
+        raise InputError(f"seed={cfg.seed} is out of range; give one from 0 to {(1 << 32) - 1}")
     metrics = run_training(cfg)
     report_run(metrics, Path(cfg.paths.output_dir))
     return metrics[cfg.monitor]
@@ -37,15 +41,20 @@ def train(cfg: "DictConfig") -> float:
 
 def predict(cfg: "DictConfig") -> None:
     """Complete pictures; exit code 1 where some could not be read."""
-    from imcomp.data.pictures import read_picture
+    from imcomp.config import check_settings
+    from imcomp.data.pictures import UnreadablePicture, read_picture
     from imcomp.inference import Completer
     from imcomp.prediction import find_inputs
     from imcomp.prediction import predict as run_prediction
     from imcomp.report import report_prediction
 
+    check_settings(cfg, ckpt=str, input=str, output=str, device=str, batch_size=int, seed=int)
     output = Path(cfg.output)
-    inputs = find_inputs(cfg.input)
-    mask = read_picture(Path(cfg.mask)) if cfg.mask else None
+    inputs = find_inputs(cfg.input, output)
+    try:
+        mask = read_picture(Path(cfg.mask.file)) if cfg.mask.file else None
+    except UnreadablePicture as error:
+        raise InputError(f"mask={cfg.mask.file}: {error}; give a picture that is white where the hole is") from error
     completer = Completer(cfg.ckpt, cfg.device)
     unreadable = run_prediction(completer, inputs, output, mask=mask, seed=cfg.seed, batch_size=cfg.batch_size)
     report_prediction(len(inputs.paths), unreadable, output)
@@ -66,6 +75,9 @@ COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
     "evaluate": (evaluate, "score a network beside classical fills"),
 }
 """Each command's function, which takes the composed config of the same name, and what it does."""
+
+REWRITES: dict[str, Callable[[list[str]], list[str]]] = {"train": expand_resume, "predict": mask_as_file}
+"""What a command does to its arguments before Hydra sees them."""
 
 
 def main() -> None:
@@ -102,7 +114,9 @@ def run(name: str) -> None:
             return task(cfg)
 
     with guard():
-        sys.argv[1:] = expand_resume(sys.argv[1:])
+        rewrite = REWRITES.get(name, list)
+        sys.argv[1:] = rewrite(sys.argv[1:])
+        check_groups(sys.argv[1:], config_dir())
         hydra.main(config_path=str(config_dir()), config_name=name)(job)()
 
 
@@ -115,6 +129,8 @@ def config_dir() -> Path:
 
 @contextmanager
 def _one_line_errors(name: str) -> Iterator[None]:
+    arguments = sys.argv[1:]
+    before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would otherwise print over several lines
     try:
         yield
@@ -122,8 +138,13 @@ def _one_line_errors(name: str) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain while it exits
         raise SystemExit(141) from None  # as a shell reports a program that SIGPIPE ended
     except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
-        print(f"error: {explain(error, config_dir(), name)}", file=sys.stderr)
+        print(f"error: {explain(error, config_dir(), name, arguments)}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before

@@ -1,14 +1,15 @@
 """From a composed config to objects: types checked first, mistakes told in one line."""
 
+import importlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
@@ -27,17 +28,14 @@ def build(config: DictConfig, where: str, **objects: Any) -> Any:
         objects: further keyword arguments, not from the config.
 
     Raises:
-        InputError: an unknown key, a value of the wrong type, or one that the target refuses.
+        InputError: a target that is not allowed, an unknown key, a value of the wrong type, or one that the target
+            refuses.
     """
-    target = config.get("_target_")
-    if not isinstance(target, str) or not target.startswith(tuple(name.rstrip("*") for name in TARGETS)):
-        raise InputError(f"{where}._target_={target} is not allowed; name a class of {' or '.join(TARGETS)}")
-    try:
-        cls = get_class(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{where}._target_={target} cannot be found ({error}); name an existing class") from error
-    values = OmegaConf.to_container(config, resolve=True)
+    values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
+    for place, target in _nested_targets(values, where):
+        _find_class(target, place)  # before any of them is imported by Hydra
+    cls = _find_class(values.get("_target_"), where)
     check_arguments(cls, {str(key): value for key, value in values.items()}, where)
     try:
         return instantiate(config, **objects, _convert_="all", _execution_whitelist_=TARGETS)
@@ -64,12 +62,23 @@ def check_options(config: DictConfig, where: str, registry: Mapping[str, Callabl
     name = config.get(selector)
     if name not in registry:
         raise InputError(f"{where}.{selector}={name} is unknown; choose from {', '.join(sorted(registry))}")
-    values = OmegaConf.to_container(config, resolve=True)
+    values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
     own = {selector}
     if "_target_" in config:
-        own |= inspect.signature(_signature_holder(get_class(config._target_))).parameters.keys()
+        own |= inspect.signature(_signature_holder(_find_class(config._target_, where))).parameters.keys()
     check_arguments(registry[name], {str(key): value for key, value in values.items() if key not in own}, where)
+
+
+def check_settings(config: Mapping[Any, Any], **hints: Any) -> None:
+    """Check the keys that the program reads itself against types: ``check_settings(cfg, seed=int, init=str | None)``.
+
+    Raises:
+        InputError: a value of another type.
+    """
+    for key, hint in hints.items():
+        if not fits(config[key], hint):
+            raise InputError(f"{key}={config[key]} is a {type(config[key]).__name__}; expected {_words(hint)}")
 
 
 def check_arguments(cls: Callable[..., Any], values: Mapping[str, Any], where: str) -> None:
@@ -91,6 +100,28 @@ def check_arguments(cls: Callable[..., Any], values: Mapping[str, Any], where: s
                 raise InputError(f"{where}.{key}={value} is a {type(value).__name__}; expected {_words(hints[key])}")
         elif not takes_any:
             raise InputError(f"unknown key {where}.{key}; {suggest(f'{where}.{key}', known)}")
+
+
+def _find_class(target: Any, where: str) -> type:
+    if not isinstance(target, str) or not target.startswith(tuple(name.rstrip("*") for name in TARGETS)):
+        raise InputError(f"{where}._target_={target} is not allowed; name a class of {' or '.join(TARGETS)}")
+    module, _, name = target.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"{where}._target_={target} cannot be found ({error}); name an existing class") from error
+    if not isinstance(cls, type):
+        raise InputError(f"{where}._target_={target} is not a class; name a class of {' or '.join(TARGETS)}")
+    return cls
+
+
+def _nested_targets(value: Any, where: str) -> Iterator[tuple[str, Any]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        place = f"{where}.{key}"
+        if isinstance(item, dict) and "_target_" in item:
+            yield place, item["_target_"]
+        yield from _nested_targets(item, place)
 
 
 def _signature_holder(cls: Callable[..., Any]) -> Callable[..., Any]:
@@ -133,4 +164,8 @@ def _words(hint: Any) -> str:
         return " or ".join(_words(argument) for argument in typing.get_args(hint))
     if hint is type(None):
         return "null"
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) is Sequence:
+        return f"list of {_words(typing.get_args(hint)[0])}"
     return getattr(hint, "__name__", str(hint)) if not typing.get_args(hint) else str(hint).replace("typing.", "")

@@ -46,12 +46,6 @@ _LEAK_OPTIONS = (
     *("count", "frames_per_track", "group_regex"),
 )
 
-_EXPECTED: dict[str, tuple[Any, str]] = {
-    "samples": (int, "a number of pictures, 0 for none"),
-    "limit": (int | None, "a number of pictures, or null for all"),
-    "baselines": (list[str] | None, "a list such as [rim_mean,telea], or null for all"),
-}
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -112,12 +106,10 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     # here, so that `score_part` can be imported without Hydra
     from omegaconf import OmegaConf
 
-    from imcomp.config import build, fits
+    from imcomp.config import build, check_settings
 
     options: Any = OmegaConf.to_container(cfg, resolve=True)
-    for key, (hint, words) in _EXPECTED.items():
-        if not fits(options[key], hint):
-            raise InputError(f"{key}={options[key]} is a {type(options[key]).__name__}; expected {words}")
+    check_settings(options, ckpt=str | None, samples=int, limit=int | None, baselines=list[str] | None, device=str)
     if not options["ckpt"]:
         raise InputError("no checkpoint; give ckpt=PATH, such as ckpt=outputs/latest/checkpoints/best.ckpt")
     baselines, skipped = choose_baselines(options["baselines"])

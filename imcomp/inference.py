@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -14,6 +16,8 @@ from imcomp.data.masks import MaskGenerator, build_mask, mix_seeds
 from imcomp.data.transforms import to_channels, to_tensor
 from imcomp.errors import InputError
 from imcomp.module import InpaintingModule
+
+Hole = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,10 @@ def load_trained(path: str | Path) -> Trained:
     Raises:
         InputError: not a checkpoint of imcomp's, or a damaged one.
     """
-    checkpoint = read_checkpoint(path)
+    try:
+        checkpoint = read_checkpoint(path)
+    except OSError as error:  # torch's, of a file that is cut short
+        raise InputError(f"{path} is damaged or cannot be read ({error.strerror}); give another .ckpt file") from error
     data = checkpoint.get("datamodule_hyper_parameters")
     if data is None:
         raise InputError(f"{path} does not say how its network was trained; give a .ckpt that train.py wrote")
@@ -52,8 +59,9 @@ class Completer:
     """Fills holes in pictures of any size.
 
     The picture is brought to the size that the network was trained on, completed there and brought back; pixels
-    outside the hole are the picture's own, bit for bit. A grey network completes the channels of a colour picture one
-    by one; a colour network completes a grey picture as three equal channels and takes their mean.
+    outside the hole are the picture's own, bit for bit, and what is under the hole is not seen. A grey network
+    completes the channels of a colour picture one by one; a colour network completes a grey picture as three equal
+    channels and takes their mean.
 
     Args:
         checkpoint: a ``.ckpt`` file that ``train.py`` wrote.
@@ -72,8 +80,11 @@ class Completer:
         torch.set_flush_denormal(True)
         self.device = find_device(device)
         self.module = trained.module.to(self.device)
-        self.size: int = trained.data["size"]
-        self.mask_generator: MaskGenerator = build_mask(trained.data["mask"])
+        try:
+            self.size: int = trained.data["size"]
+            self.mask_generator: MaskGenerator = build_mask(trained.data["mask"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{checkpoint} does not say which size and hole it was trained on ({error})") from error
 
     def cut_hole(self, image: Image.Image, seed: int = 0) -> Image.Image:
         """Make a hole like those that the network was trained on, scaled to the picture.
@@ -110,12 +121,14 @@ class Completer:
         holes: list[Tensor] = []
         for image, mask in zip(images, masks, strict=True):
             _check(image, mask)
-            planes = self._planes(image)
-            hole = _to_mask(np.asarray(mask.convert("L")) >= 128)
+            hole = _to_hole(mask)
+            planes = self._planes(image, hole)
             # a hole of a few pixels must not vanish where a large picture shrinks: any hole pixel makes a hole
-            hole = hole.resize((self.size, self.size), Image.Resampling.BOX)
+            small = F.adaptive_max_pool2d(torch.from_numpy(hole)[None].float(), self.size)
             inputs.append(planes)
-            holes.append((to_tensor(hole) > 0).float().expand(len(planes), -1, -1, -1))
+            holes.append(small.expand(len(planes), -1, -1, -1))
+        if not inputs:
+            return []
         counts = [len(planes) for planes in inputs]
         picture = torch.cat(inputs).to(self.device).float() / 255
         output = self.module(picture, torch.cat(holes).to(self.device)).float().clamp(0, 1)
@@ -125,9 +138,9 @@ class Completer:
             for image, mask, planes in zip(images, masks, levels.split(counts), strict=True)
         ]
 
-    def _planes(self, image: Image.Image) -> Tensor:
+    def _planes(self, image: Image.Image, hole: Hole) -> Tensor:
         """The picture at the network's size as a batch: ``(1, C, S, S)``, or ``(3, 1, S, S)`` for a grey network."""
-        small = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
+        small = _resize_known(image, hole, (self.size, self.size))
         if self.module.in_channels == 1:
             return to_tensor(small)[:, None]
         return to_tensor(to_channels(small, 3))[None]
@@ -149,11 +162,28 @@ def _composite(image: Image.Image, mask: Image.Image, planes: Tensor) -> Image.I
         channels = channels.float().mean(dim=0, keepdim=True).round().byte()
     array = channels.permute(1, 2, 0).numpy()
     filled = Image.fromarray(array if image.mode == "RGB" else array[..., 0])
-    hole = _to_mask(np.asarray(mask.convert("L")) >= 128)
-    return Image.composite(filled.resize(image.size, Image.Resampling.BILINEAR), image, hole)
+    return Image.composite(filled.resize(image.size, Image.Resampling.BILINEAR), image, _to_mask(_to_hole(mask)))
 
 
-def _to_mask(hole: "np.ndarray[Any, np.dtype[np.bool_]]") -> Image.Image:
+def _resize_known(image: Image.Image, hole: Hole, size: tuple[int, int]) -> Image.Image:
+    """Resize bilinearly with known pixels alone, so that what is under the hole does not bleed out of it."""
+    if image.size == size or not hole.any():
+        return image.resize(size, Image.Resampling.BILINEAR)
+
+    def shrunk(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+
+    weight = shrunk(~hole).clip(1e-6)
+    bands = [shrunk(np.where(hole, 0, np.asarray(band))) / weight for band in image.split()]
+    return Image.merge(image.mode, [Image.fromarray(band.round().clip(0, 255).astype(np.uint8)) for band in bands])
+
+
+def _to_hole(mask: Image.Image) -> Hole:
+    hole: Hole = np.asarray(mask.convert("L")) >= 128
+    return hole
+
+
+def _to_mask(hole: Hole) -> Image.Image:
     return Image.fromarray(hole.astype(np.uint8) * 255)
 
 
@@ -169,6 +199,6 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise InputError(f"device {name!r} is not there ({str(error).splitlines()[0]}); give auto or cpu") from error
     return device

@@ -36,7 +36,8 @@ class InpaintingModule(pl.LightningModule):
         scheduler: ``{"name": "step", "step_size": 30, "gamma": 0.5}`` halves the rate every 30 epochs; None keeps it.
         channels_last: store weights with the channel last, which convolutions on CPUs and tensor cores prefer; the
             numbers are the same to rounding.
-        network_options: the network's own keywords.
+        network_options: the network's own keywords. With ``mask_channel=True`` it is shown the mask too, and can tell a
+            hole from black; some networks always are.
 
     Raises:
         ValueError: an unknown name, or options that the network, optimiser or scheduler does not take.
@@ -81,6 +82,16 @@ class InpaintingModule(pl.LightningModule):
         """Height and width must be multiples of this many pixels."""
         return int(self.network.multiple)  # type: ignore[arg-type]
 
+    @property
+    def takes_mask(self) -> bool:
+        """Whether the network is shown the mask."""
+        return bool(getattr(self.network, "takes_mask", False))
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of what the network is shown: the picture's, and the mask's where it takes one."""
+        return self.in_channels + self.takes_mask
+
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Fill the hole; what is under it in ``image`` is not seen.
 
@@ -101,7 +112,8 @@ class InpaintingModule(pl.LightningModule):
             if extent % self.multiple:
                 padded = -(-extent // self.multiple) * self.multiple
                 raise ValueError(f"{name} {extent} is not a multiple of {self.multiple}; pad or resize to {padded}")
-        output: Tensor = self.network(image * (1 - mask))
+        masked = image * (1 - mask)
+        output: Tensor = self.network(torch.cat([masked, mask], dim=1) if self.takes_mask else masked)
         return output
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

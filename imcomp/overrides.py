@@ -1,11 +1,14 @@
 """What stands on the command line: going on with an earlier run, and wording Hydra's errors in one line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from imcomp.errors import InputError, suggest
@@ -24,28 +27,52 @@ def expand_resume(arguments: list[str]) -> list[str]:
         InputError: nothing to resume there.
     """
     given = [argument for argument in arguments if argument.startswith("resume=")]
-    value = given[-1].partition("=")[2] if given else "null"
-    if value in ("null", "") or any(flag in arguments for flag in ("-m", "--multirun")):
+    value = _value(given[-1]) if given else ""
+    if not value or any(flag in arguments for flag in ("-m", "--multirun")):
         return arguments
     checkpoint = _last_checkpoint(value, arguments)
     rest = [argument for argument in arguments if argument not in given]
     stored_file = checkpoint.parent.parent / ".hydra" / "overrides.yaml"
     if not stored_file.is_file():
-        return [*rest, f"resume='{checkpoint}'"]
+        return [*rest, f"resume={_quoted(checkpoint)}"]
     stored = [str(override) for override in OmegaConf.load(stored_file)]
-    replaced = {_key(argument) for argument in rest if "=" in argument} | {"resume", "init"}
-    kept = [override for override in stored if _key(override) not in replaced]
-    return [*kept, *rest, f"resume='{checkpoint}'", f"hydra.run.dir='{checkpoint.parent.parent}'"]
+    replaced = {_key(argument) for argument in rest if "=" in argument or argument.startswith("~")}
+    changed = {argument.partition("=")[0] for argument in rest}  # what is added then may be changed now: +a=1, a=2
+    kept = [
+        override
+        for override in stored
+        if _key(override) not in {"resume", "init"}
+        and (_key(override) not in replaced or (override.startswith("+") and _key(override) in changed))
+    ]
+    return [*kept, *rest, f"resume={_quoted(checkpoint)}", f"hydra.run.dir={_quoted(checkpoint.parent.parent)}"]
+
+
+def mask_as_file(arguments: list[str]) -> list[str]:
+    """Read ``mask=FILE`` as ``mask.file=FILE``: Hydra would look for `FILE` among the options of the group `mask`."""
+    return [re.sub(r"^mask=", "mask.file=", argument) for argument in arguments]
+
+
+def check_groups(arguments: list[str], config_dir: Path) -> None:
+    """Refuse ``group=null``, which Hydra takes for a defect.
+
+    Raises:
+        InputError: a group without an option.
+    """
+    for argument in arguments:
+        group, _, value = argument.partition("=")
+        if value == "null" and (config_dir / group).is_dir():
+            options = sorted(file.stem for file in (config_dir / group).glob("*.yaml") if file.stem != "base")
+            raise InputError(f"{argument} names no option; choose from {', '.join(options)}, or leave it out")
 
 
 def _last_checkpoint(value: str, arguments: list[str]) -> Path:
     if value == "last":
-        outputs = [argument.partition("=")[2] for argument in arguments if argument.startswith("paths.outputs=")]
+        outputs = [_value(argument) for argument in arguments if argument.startswith("paths.outputs=")]
         path = Path(outputs[-1] if outputs else "outputs") / "latest"
         if not path.exists():
             raise InputError(f"resume=last: there is no last run at {path}; give resume=PATH of a run's folder")
     else:
-        path = Path(value.strip("'\""))
+        path = Path(value)
     if path.is_dir():
         path = path / "checkpoints" / "last.ckpt"
     if not path.is_file():
@@ -57,28 +84,63 @@ def _key(argument: str) -> str:
     return argument.partition("=")[0].lstrip("+~").partition("@")[0]
 
 
-def explain(error: Exception, config_dir: Path, name: str) -> str:
-    """Word an error of Hydra's or the program's in one line: what was got, what was expected, what to do."""
+def _value(argument: str) -> str:
+    """What Hydra makes of the value, which may be quoted; empty for null."""
+    raw = argument.partition("=")[2]
+    try:
+        value = OverridesParser.create().parse_override(argument).value()
+    except HydraException:
+        return raw  # Hydra words it when its turn comes
+    return "" if value is None else value if isinstance(value, str) else raw
+
+
+def _quoted(path: Path) -> str:
+    quoted: str = QuotedString(str(path), Quote.single).with_quotes()
+    return quoted
+
+
+def explain(  # noqa: PLR0911  # one return a kind of mistake reads best
+    error: Exception, config_dir: Path, name: str, arguments: Sequence[str] = ()
+) -> str:
+    """Word an error of Hydra's or the program's in one line: what was got, what was expected, what to do.
+
+    Args:
+        error: the error.
+        config_dir: the config tree.
+        name: the config's.
+        arguments: the command line; the groups' options that it chooses decide on the keys there are.
+    """
     text = str(error)
     if match := re.search(r"Could not override '(.+?)'", text):
-        key, known = match[1], _known_keys(config_dir, name)
+        key, known = match[1], _known_keys(config_dir, name, arguments)
         if key not in known:
             return f"unknown key {key}; {suggest(key, known)} To add one that is not in the config, write +{key}=..."
     if match := re.search(r"Could not find '(.+)/(.+?)'\n+Available options in '.*?':\n((?:\t.*\n)*)", text):
         group, option, listed = match.groups()
         choices = [choice for choice in listed.split() if choice != "base"]  # the part that the options share
         return f"{group}={option} is unknown; {suggest(option, choices)}"
-    if match := re.search(r"Missing mandatory value: (\S+)", text):
+    if match := re.search(r"Missing mandatory value: (?:.|\n)*full_key: (\S+)", text):
         return f"{match[1]} is not given; give {match[1]}=..."
+    if match := re.search(r"Key '(\S+)' is not in struct", text):
+        return f"{match[1]} is not in the config and is needed; give {match[1]}=..., or leave out ~{match[1]}"
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}; give another path or mend it"
     if match := re.search(r"Error when parsing index: \d+, string: (.*) out of \[.*?\]\.\n(.*)", text):
+        if not re.search("[=~]", match[1]):
+            return f"cannot read {match[1]!r}; write key=value, such as {match[1]}=..."
         return f"cannot read {match[1]!r} ({match[2]}); quote the value: '{match[1].partition('=')[0]}=\"...\"'"
     return " ".join(text.split())
 
 
-def _known_keys(config_dir: Path, name: str) -> list[str]:
+def _known_keys(config_dir: Path, name: str, arguments: Sequence[str]) -> list[str]:
+    groups = [argument for argument in arguments if (config_dir / argument.partition("=")[0]).is_dir()]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir)):
-        return [*_paths(OmegaConf.to_container(compose(name)))]
+        try:
+            config = compose(name, groups)
+        except HydraException:  # a group from --config-dir, say
+            config = compose(name)
+    return [*_paths(OmegaConf.to_container(config))]
 
 
 def _paths(node: object, prefix: str = "") -> Iterator[str]:

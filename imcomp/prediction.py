@@ -3,6 +3,7 @@
 import csv
 import glob
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_SHEETS = "side_by_side"
 _GAP = 4  # white pixels between the pictures that stand side by side
 
 
@@ -56,11 +58,15 @@ class Prediction:
     mse: float | None
 
 
-def find_inputs(pattern: str) -> Inputs:
+def find_inputs(pattern: str, output: Path | None = None) -> Inputs:
     """Find what a file name, a folder or a glob (``**`` included) names.
 
+    Args:
+        pattern: what is to be found; of a folder's files, those that have a picture's suffix.
+        output: a folder to leave out where it lies inside the inputs' folder: what is there is from an earlier run.
+
     Raises:
-        InputError: nothing there, or no picture in it.
+        InputError: nothing there, no picture in it, or ``output`` is the inputs' folder itself.
     """
     path = Path(pattern)
     if path.is_file():
@@ -68,15 +74,19 @@ def find_inputs(pattern: str) -> Inputs:
     if path.is_dir():
         root, paths = path, find_pictures(path)
     else:
-        fixed: list[str] = []
+        root = Path()
         for part in path.parts:
-            if glob.has_magic(part):
+            if glob.has_magic(part) and not (root / part).is_dir():  # brackets may be a folder's own
                 break
-            fixed.append(part)
-        root = Path(*fixed)
-        paths = sorted(found for found in root.glob(str(path.relative_to(root))) if found.is_file())
-        if not glob.has_magic(pattern):
+            root /= part
+        if root == path:
             raise InputError(f"input={pattern}: no such file or folder; give a picture, a folder or a glob")
+        paths = sorted(found for found in root.glob(str(path.relative_to(root))) if found.is_file())
+    if output is not None:
+        if output.resolve() == root.resolve():
+            raise InputError(f"output={output} is the folder of the inputs; give another")
+        if output.resolve().is_relative_to(root.resolve()):
+            paths = [found for found in paths if not found.resolve().is_relative_to(output.resolve())]
     if not paths:
         raise InputError(f"input={pattern}: no picture there; give a picture, a folder or a glob that matches some")
     return Inputs(root, paths)
@@ -88,14 +98,14 @@ def output_names(inputs: Inputs) -> list[Path]:
     Inputs that differ in their suffix alone keep it: ``a.jpg`` beside ``a.bmp`` become ``a.jpg.png``, ``a.bmp.png``.
     """
     relative = [path.relative_to(inputs.root) for path in inputs.paths]
-    plain = [path.with_suffix(".png") for path in relative]
-    counts: dict[Path, int] = {}
-    for name in plain:
-        counts[name] = counts.get(name, 0) + 1
-    return [
-        name if counts[name] == 1 else path.with_name(f"{path.name}.png")
-        for name, path in zip(plain, relative, strict=True)
-    ]
+    names = [path.with_suffix(".png") for path in relative]
+    while len(set(names)) < len(names):  # again where `a.jpg.png` is itself an input
+        counts = Counter(names)
+        names = [
+            name if counts[name] == 1 else path.with_name(f"{path.name}.png")
+            for name, path in zip(names, relative, strict=True)
+        ]
+    return names
 
 
 def complete_files(
@@ -131,6 +141,9 @@ def complete_files(
             except UnreadablePicture as error:
                 results.append(error)
                 continue
+            if mask is not None and mask.size != image.size:
+                sizes = f"{mask.width}x{mask.height}, {path} is {image.width}x{image.height}"
+                raise InputError(f"the mask is {sizes}; give a mask of its size")
             images.append(image)
             masks.append(mask or completer.cut_hole(image, seed=int(mix_seeds(seed, index))))
             readable.append(path)
@@ -178,8 +191,15 @@ def predict(
         InputError: ``output`` holds the inputs, or a mask of another size than its picture.
     """
     names = output_names(inputs)
-    if any((output / name).resolve() == path.resolve() for name, path in zip(names, inputs.paths, strict=True)):
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size} is no number of pictures; give at least 1")
+    targets = [*(output / name for name in names), *(output / _SHEETS / name for name in names)]
+    if {target.resolve() for target in targets} & {path.resolve() for path in inputs.paths}:
         raise InputError(f"output={output} would overwrite the inputs; give another folder")
+    if twice := [target for target, count in Counter(targets).items() if count > 1]:
+        raise InputError(
+            f"two pictures would be written to {twice[0]}; leave {_SHEETS} out, as in input='FOLDER/*.png'"
+        )
     results = complete_files(completer, inputs.paths, mask=mask, seed=seed, batch_size=batch_size)
     unreadable: dict[Path, str] = {}
     rows = []
@@ -188,7 +208,7 @@ def predict(
             unreadable[path] = str(result)
             continue
         _save(result.completed, output / name)
-        _save(side_by_side(result), output / "side_by_side" / name)
+        _save(side_by_side(result), output / _SHEETS / name)
         rows.append(_row(path.relative_to(inputs.root), result))
     with atomic(output / "predictions.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, _COLUMNS)
@@ -209,7 +229,7 @@ def _row(name: Path, prediction: Prediction) -> dict[str, object]:
         row |= {
             "mse": f"{prediction.mse:.6g}",
             "accuracy": int(hole_accuracy(mse)),
-            "psnr": f"{float(hole_psnr(mse)):.2f}",
+            "psnr": f"{float(hole_psnr(mse)) + 0.0:.2f}",  # and not -0.00
         }
     return row
 

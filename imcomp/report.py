@@ -1,5 +1,7 @@
 """What a person reads when a run has ended."""
 
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,15 +11,18 @@ from rich.table import Table
 
 def report_run(metrics: Mapping[str, float], output_dir: Path) -> None:
     """Print the metrics, where the outputs are and what to type next."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     table = Table("metric", "value")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.5g}")
     console.print(table)
-    console.print(f"val/mse={metrics['val/mse']:.6g}")
-    console.print(f"outputs:  {output_dir}")
-    console.print("complete: python predict.py ckpt=outputs/latest/checkpoints/best.ckpt input=FOLDER output=completed")
-    console.print("watch:    tensorboard --logdir outputs/latest/tensorboard")
+    if "val/mse" in metrics:
+        console.print(f"val/mse={metrics['val/mse']:.6g}")
+    folder = _near(output_dir)
+    console.print(f"outputs:  {folder}")
+    checkpoint = _override("ckpt", folder / "checkpoints" / "best.ckpt")
+    console.print(f"complete: {program('predict')} {checkpoint} input=FOLDER output=completed")
+    console.print(f"watch:    tensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}")
 
 
 def report_prediction(count: int, unreadable: Mapping[Path, str], output: Path) -> None:
@@ -26,3 +31,28 @@ def report_prediction(count: int, unreadable: Mapping[Path, str], output: Path) 
     console.print(f"completed {count - len(unreadable):,} of {count:,} pictures: {output}")
     for path, reason in unreadable.items():
         console.print(f"left out {str(path)!r}: {reason}")
+
+
+def how_to_resume(output_dir: Path) -> str:
+    """The command that goes on with a run."""
+    return f"{program('train')} {_override('resume', _near(output_dir))}"
+
+
+def program(command: str) -> str:
+    """What to type for a command: its script where we stand in a checkout, else the installed program."""
+    script = f"{command}.py"
+    return f"python {script}" if Path(script).is_file() else f"imcomp {command}"
+
+
+def _near(path: Path) -> Path:
+    """The path as one would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _override(key: str, path: Path) -> str:
+    """An override to type into a shell; Hydra has quotes of its own around names with signs in them."""
+    if re.fullmatch(r"[\w./:+-]+", str(path)):
+        return f"{key}={path}"
+    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return shlex.quote(f"{key}='{escaped}'")

@@ -5,6 +5,7 @@ import logging
 import os
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import Tensor
 
 from imcomp.checkpoints import AtomicCheckpointIO, BestCheckpoint, read_checkpoint
 from imcomp.config import build, check_options
@@ -24,6 +26,7 @@ from imcomp.errors import InputError
 from imcomp.files import write_text
 from imcomp.models import NETWORKS
 from imcomp.module import InpaintingModule
+from imcomp.report import how_to_resume
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +57,15 @@ def train(cfg: DictConfig) -> dict[str, float]:
     check_options(cfg.mask, "mask", MASKS, "name")
     check_options(cfg.data, "data", SOURCES, "source")
     check_options(cfg.model, "model", NETWORKS, "network")
-    datamodule: InpaintingDataModule = build(cfg.data, "data", mask=OmegaConf.to_container(cfg.mask, resolve=True))
+    datamodule: InpaintingDataModule = build(
+        cfg.data, "data", mask=OmegaConf.to_container(cfg.mask, resolve=True, throw_on_missing=True)
+    )
     module: InpaintingModule = build(cfg.model, "model")
     _check_size(datamodule, module)
     if cfg.init:
         load_weights(module, cfg.init)
     if cfg.resume:
-        read_checkpoint(cfg.resume)  # a damaged one is told before anything is built
+        _check_weights(module, read_checkpoint(cfg.resume)["state_dict"], cfg.resume)
     callbacks: list[Callback] = [build(node, f"callbacks.{key}") for key, node in cfg.callbacks.items() if node]
     loggers: list[Logger] = [build(node, f"logger.{key}") for key, node in cfg.logger.items() if node]
     trainer: pl.Trainer = build(
@@ -78,22 +83,27 @@ def train(cfg: DictConfig) -> dict[str, float]:
     )
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume, weights_only=True)
+        metrics = _best_metrics(trainer)
+        if cfg.monitor not in metrics:
+            raise InputError(
+                f"the run ended without a validation, so there is no {cfg.monitor};"
+                " give trainer.max_epochs and trainer.limit_val_batches above 0, and a monitor that is logged"
+            )
+        if cfg.test and datamodule.test_fraction > 0:
+            metrics |= _test(trainer, module, datamodule)
     except SystemExit as stop:
         code = 143 if isinstance(stop, SIGTERMException) else 130  # 128 + the signal's number, as shells have it
-        log.warning("stopped in epoch %d; go on with: python train.py resume=%s", trainer.current_epoch, output_dir)
+        begun = (output_dir / "checkpoints" / "last.ckpt").is_file()
+        way_on = f"go on with: {how_to_resume(output_dir)}" if begun else "nothing was trained yet"
+        log.warning("stopped in epoch %d; %s", trainer.current_epoch, way_on)
         raise SystemExit(code) from None
-
-    metrics = _best_metrics(trainer)
-    if cfg.test and datamodule.test_fraction > 0:
-        best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else None  # type: ignore[attr-defined]
-        trainer.test(module, datamodule=datamodule, ckpt_path=best or None, weights_only=True, verbose=False)
-        metrics |= {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("test/")}
     if trainer.is_global_zero:
         metrics["seconds"] = round(time.monotonic() - started, 1)
         write_text(output_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         for logger in loggers:
             if isinstance(logger, TensorBoardLogger):
-                scores = {key: value for key, value in metrics.items() if "/" in key}
+                # not under the curves' own names, which would get one more point each
+                scores = {f"best/{key}": value for key, value in metrics.items() if "/" in key}
                 data = {f"data/{key}": value for key, value in datamodule.hparams.items()}
                 logger.log_hyperparams({**module.hparams, **data}, scores)
                 logger.save()
@@ -107,6 +117,11 @@ def load_weights(module: InpaintingModule, path: str | Path) -> None:
         InputError: not a checkpoint, or of a network of another shape.
     """
     weights = read_checkpoint(path)["state_dict"]
+    _check_weights(module, weights, path)
+    module.load_state_dict({key: weights[key] for key in module.state_dict()})
+
+
+def _check_weights(module: InpaintingModule, weights: Mapping[str, Tensor], path: str | Path) -> None:
     own = module.state_dict()
     if missing := sorted(own.keys() - weights.keys()):
         raise InputError(
@@ -118,7 +133,6 @@ def load_weights(module: InpaintingModule, path: str | Path) -> None:
                 f"{path} holds another network: {key} is {tuple(weights[key].shape)}, expected {tuple(tensor.shape)};"
                 " give data.channels and model.* as it was trained"
             )
-    module.load_state_dict({key: weights[key] for key in own})
 
 
 def _check_size(datamodule: InpaintingDataModule, module: InpaintingModule) -> None:
@@ -134,6 +148,12 @@ def _best_metrics(trainer: pl.Trainer) -> dict[str, float]:
         if isinstance(callback, BestCheckpoint) and callback.metrics:
             return dict(callback.metrics)
     return {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+
+
+def _test(trainer: pl.Trainer, module: InpaintingModule, datamodule: InpaintingDataModule) -> dict[str, float]:
+    best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else None  # type: ignore[attr-defined]
+    trainer.test(module, datamodule=datamodule, ckpt_path=best or None, weights_only=True, verbose=False)
+    return {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("test/")}
 
 
 def _point_latest(link: Path, target: Path) -> None:

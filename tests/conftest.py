@@ -43,3 +43,31 @@ def gtsrb_root(tmp_path_factory):
                     with Image.open(io.BytesIO(archive.read(f"{label:05d}/{name}.webp"))) as image:
                         image.save(folder / f"{name}.ppm")
     return root
+
+
+@pytest.fixture(scope="session")
+def train_config(tmp_path_factory):
+    """Composes the config of a training run that takes a quarter of a second, in a folder of the test's own.
+
+    ``train_config(root, "model.lr=0.1", run="other")``: two epochs of two batches of 8 out of 48 pictures, which are
+    32 pixels square and shaded from one grey to another, and a validation of 8 and 4; the run's folder is
+    ``root / run``. With ``small=False`` it is ``debug=fast`` as it stands.
+    """
+    from hydra import compose, initialize_config_dir
+
+    from imcomp.cli import config_dir
+
+    pictures = tmp_path_factory.mktemp("shaded")
+    ramp = Image.linear_gradient("L").resize((16, 16))
+    for index in range(60):
+        shade = ramp.rotate(90 * (index % 4)).point(lambda level, index=index: 4 * index * level // 255)
+        shade.convert("RGB").save(pictures / f"{index:02d}.png")
+    tiny = ["data=folder", f"data.root={pictures}", "~data.count", "~data.frames_per_track", "data.val_fraction=0.2"]
+    tiny += ["data.size=32", "mask.size=8", "model.channels=[4,8]"]
+
+    def composed(root, *overrides, run="run", small=True):
+        folders = [f"paths.outputs={root}", f"paths.output_dir={root / run}"]
+        with initialize_config_dir(str(config_dir())):
+            return compose("train", ["debug=fast", "trainer=cpu", *(tiny if small else []), *folders, *overrides])
+
+    return composed

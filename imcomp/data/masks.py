@@ -11,6 +11,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from imcomp.data.mask_files import FolderMask
+from imcomp.data.ranges import area_range, draw_within
+from imcomp.data.rectangles import BoxMask, CenterMask, GridMask, OutpaintMask
+from imcomp.data.seeds import mix_seeds, random_bits, uniform
+from imcomp.data.strokes import BrushMask
+
+__all__ = ["MASKS", "CenterMask", "MaskGenerator", "MixedMask", "build_mask", "mix_seeds"]
+
 
 class MaskGenerator(Protocol):
     """Cuts one hole (of one or many parts) into each picture of a batch."""
@@ -20,7 +28,7 @@ class MaskGenerator(Protocol):
 
         Args:
             image_size: height and width in pixels.
-            seeds: ``(B,)`` int64; the masks are made on its device.
+            seeds: ``(B,)`` int64; the masks are made on its device. B may be 0.
 
         Returns:
             ``(B, 1, H, W)`` float32, 1 = hole.
@@ -31,50 +39,62 @@ class MaskGenerator(Protocol):
         ...
 
 
-class CenterMask:
-    """One rectangle at a fixed place, the same in every picture.
+class MixedMask:
+    """Holes of several kinds: each picture gets one kind by its seed.
 
     Args:
-        size: height and width of the hole in pixels, or one number for a square.
-        center: row and column of the hole's centre as fractions of the picture's height and width.
+        masks: options of `build_mask` for each kind, and its ``weight`` (1 where it is not given): of weights 3 and 1
+            the first makes three holes in four.
+        area: bounds of the hole's share of the picture, [low, high], for all kinds, see `draw_within`; a hole is drawn
+            anew by its own kind, so that the weights hold. None for none.
 
     Raises:
-        ValueError: a size that is not of whole pixels, at least 1, or a centre outside [0, 1].
+        ValueError: no kinds, a weight that is no number above 0, or what a kind refuses.
     """
 
-    def __init__(self, size: int | Sequence[int] = 40, center: Sequence[float] = (0.5, 0.5)) -> None:
-        sides = (size, size) if isinstance(size, int) else size
-        if not _is_pair(sides, int) or min(sides) < 1:
-            raise ValueError(f"size {size} is no hole; give [height, width] or one number, at least 1 pixel")
-        if not _is_pair(center, (int, float)) or not all(0 <= place <= 1 for place in center):
-            raise ValueError(f"center {center} is not in the picture; give [row, column], each from 0 to 1")
-        self.size = (sides[0], sides[1])
-        self.center = (float(center[0]), float(center[1]))
-
-    def box(self, image_size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Place the hole: top, left, bottom, right in pixels (the last two exclusive)."""
-        edges = []
-        for name, extent, length, centre in zip(("high", "wide"), image_size, self.size, self.center, strict=True):
-            # an odd remainder goes below and to the right, as integer division does for the reference's 108..148;
-            # 1e-6, since 0.29 * 100 is a little less than 29
-            start = int(centre * extent - length / 2 + 1e-6)
-            if start < 0 or start + length > extent:
-                raise ValueError(
-                    f"a hole {length} pixels {name} centred at {centre:g} does not fit a picture {extent}"
-                    f" pixels {name}; make the hole smaller (mask.size), the picture larger (data.size) or centre it"
-                )
-            edges.append((start, start + length))
-        (top, bottom), (left, right) = edges
-        return top, left, bottom, right
+    def __init__(self, masks: Sequence[Mapping[str, Any]], area: Sequence[float] | None = None) -> None:
+        if not masks:
+            raise ValueError("masks is empty; give a list such as [{name: box, weight: 2}, {name: brush}]")
+        self.masks: list[MaskGenerator] = []
+        weights = []
+        for index, options in enumerate(masks):
+            arguments = dict(options)
+            weight = arguments.pop("weight", 1)
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < float("inf"):
+                raise ValueError(f"masks[{index}].weight {weight} is no weight; give a number above 0")
+            try:
+                self.masks.append(build_mask(arguments))
+            except ValueError as error:
+                raise ValueError(f"masks[{index}]: {error}") from error
+            weights.append(weight)
+        # where each kind ends on a line from 0 to 1; the last takes what rounding leaves
+        self._ends = [sum(weights[: index + 1]) / sum(weights) for index in range(len(weights) - 1)]
+        self.area = area_range(area)
 
     def __call__(self, image_size: tuple[int, int], seeds: Tensor) -> Tensor:
-        top, left, bottom, right = self.box(image_size)
-        mask = torch.zeros(len(seeds), 1, *image_size, device=seeds.device)
-        mask[..., top:bottom, left:right] = 1
-        return mask
+        place = uniform(random_bits(seeds, 1)[:, 0], 0, 1)
+        kind = torch.bucketize(place, torch.tensor(self._ends, device=seeds.device), right=True)
+        own = mix_seeds(seeds, 1)  # what a kind draws must not depend on how it was chosen
+        masks = torch.zeros(len(seeds), 1, *image_size, device=seeds.device)
+        for index, mask in enumerate(self.masks):
+            chosen = (kind == index).nonzero().flatten()
+            try:
+                # a kind that no picture got is called too: what does not fit is told at once, not some day
+                masks[chosen] = draw_within(lambda some, mask=mask: mask(image_size, some), own[chosen], self.area)  # type: ignore[misc]
+            except ValueError as error:
+                raise type(error)(f"masks[{index}]: {error}") from error
+        return masks
 
 
-MASKS: dict[str, Callable[..., MaskGenerator]] = {"center": CenterMask}
+MASKS: dict[str, Callable[..., MaskGenerator]] = {
+    "box": BoxMask,
+    "brush": BrushMask,
+    "center": CenterMask,
+    "folder": FolderMask,
+    "grid": GridMask,
+    "mixed": MixedMask,
+    "outpaint": OutpaintMask,
+}
 
 
 def build_mask(options: Mapping[str, Any]) -> MaskGenerator:
@@ -91,37 +111,3 @@ def build_mask(options: Mapping[str, Any]) -> MaskGenerator:
         return MASKS[name](**arguments)
     except TypeError as error:
         raise ValueError(f"mask {name!r}: {error}") from error
-
-
-def mix_seeds(*parts: int | Tensor) -> Tensor:
-    """Mix integers into well-spread seeds, with SplitMix64's finaliser after each part.
-
-    G. Steele, D. Lea, C. Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
-
-    Args:
-        parts: integers or int64 tensors that broadcast against one another, such as (seed, epoch, indices).
-
-    Returns:
-        int64 tensor of the broadcast shape, on the tensors' device. The same parts give the same seeds.
-    """
-    device = next((part.device for part in parts if isinstance(part, Tensor)), None)
-    state = torch.zeros((), dtype=torch.int64, device=device)
-    for part in parts:
-        state = state + part + _signed(0x9E3779B97F4A7C15)  # int64 arithmetic wraps round, as intended
-        state = (state ^ _shift_right(state, 30)) * _signed(0xBF58476D1CE4E5B9)
-        state = (state ^ _shift_right(state, 27)) * _signed(0x94D049BB133111EB)
-        state = state ^ _shift_right(state, 31)
-    return state
-
-
-def _is_pair(value: Any, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(value, Sequence) and len(value) == 2 and all(isinstance(item, kind) for item in value)
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def _shift_right(value: Tensor, bits: int) -> Tensor:
-    # torch's >> on int64 copies the sign bit; the mixer wants zeros
-    return (value >> bits) & ((1 << (64 - bits)) - 1)

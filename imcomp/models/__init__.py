@@ -1,6 +1,7 @@
 """Networks: plain torch modules that take a masked image and return an image of the same shape.
 
-Every network has an attribute ``multiple``: the number of pixels that height and width must be multiples of.
+Every network has an attribute ``multiple``: the number of pixels that height and width must be multiples of. One that
+has the attribute ``takes_mask`` set takes the mask as one more channel, behind the image's.
 """
 
 from collections.abc import Callable
@@ -9,11 +10,21 @@ from typing import Any
 from torch import nn
 
 from imcomp.models.autoencoder import Autoencoder
+from imcomp.models.fast import FastNet
+from imcomp.models.ffc import FourierNet
+from imcomp.models.gated import GatedNet
 from imcomp.models.init import INITS, initialise
+from imcomp.models.unet import UNet
 
 __all__ = ["INITS", "NETWORKS", "build_network", "initialise"]
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"autoencoder": Autoencoder}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "autoencoder": Autoencoder,
+    "fast": FastNet,
+    "ffc": FourierNet,
+    "gated": GatedNet,
+    "unet": UNet,
+}
 
 
 def build_network(name: str, *, in_channels: int, init: str = "default", **options: Any) -> nn.Module:
@@ -21,7 +32,7 @@ def build_network(name: str, *, in_channels: int, init: str = "default", **optio
 
     Args:
         name: a key of ``NETWORKS``.
-        in_channels: 1 for grey, 3 for colour.
+        in_channels: of the picture, 1 for grey, 3 for colour; as many come out.
         init: a key of ``INITS``.
         options: the network's own keywords.
 

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from imcomp.models.options import check_channels, check_dropout, check_kernel_size
+
 
 class Autoencoder(nn.Module):
     """Four blocks down, four blocks up, no skips.
@@ -13,13 +15,15 @@ class Autoencoder(nn.Module):
     convolution, batch norm, PReLU. The order within a block is the reference's.
 
     Args:
-        in_channels: 1 for grey, 3 for colour; as many come out.
+        in_channels: of the picture, 1 for grey, 3 for colour; as many come out.
         channels: width of each block on the way down; the way up mirrors it.
         kernel_size: of every convolution; odd, so that sizes are kept.
         dropout: probability of dropping a whole feature map after each block but the last.
+        mask_channel: the input has the mask as one more channel, behind the picture's.
 
     Shape:
-        ``(B, in_channels, H, W)`` to the same; H and W are multiples of ``multiple``.
+        ``(B, in_channels, H, W)``, or ``(B, in_channels + 1, H, W)`` with the mask, to ``(B, in_channels, H, W)``;
+        H and W are multiples of ``multiple``.
 
     Raises:
         ValueError: an even kernel, no channels, or a dropout outside [0, 1).
@@ -31,20 +35,20 @@ class Autoencoder(nn.Module):
         channels: Sequence[int] = (32, 64, 128, 256),
         kernel_size: int = 3,
         dropout: float = 0.0,
+        *,
+        mask_channel: bool = False,
     ) -> None:
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size {kernel_size} is not odd; give 3, 5 or 7, so that sizes are kept")
-        if not channels or min(channels) < 1:
-            raise ValueError(f"channels {list(channels)} is no list of widths; give one of at least 1 for each block")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout {dropout} is not a probability below 1; give 0 to turn it off")
+        check_channels(channels)
+        check_kernel_size(kernel_size)
+        check_dropout(dropout)
         self.multiple = 2 ** len(channels)
         """Height and width must be multiples of this many pixels."""
+        self.takes_mask = mask_channel
 
-        widths = [in_channels, *channels]
-        encoder = [_down(before, after, kernel_size, dropout) for before, after in pairwise(widths)]
-        *between, last = pairwise(widths[::-1])
+        inwards, outwards = [in_channels + mask_channel, *channels], [*channels[::-1], in_channels]
+        encoder = [_down(before, after, kernel_size, dropout) for before, after in pairwise(inwards)]
+        *between, last = pairwise(outwards)
         decoder = [_up(before, after, kernel_size, dropout) for before, after in between]
         decoder.append(_up(*last, kernel_size, dropout=0.0))
         self.encoder = nn.Sequential(*encoder)

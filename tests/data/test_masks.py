@@ -1,85 +1,158 @@
+import re
+import shutil
+
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from PIL import Image
 
-from imcomp.data.masks import MASKS, CenterMask, build_mask, mix_seeds
+from imcomp.cli import config_dir
+from imcomp.config import check_options
+from imcomp.data import strokes
+from imcomp.data.datamodule import InpaintingDataModule
+from imcomp.data.masks import MASKS, CenterMask, MixedMask, build_mask, mix_seeds
+from imcomp.errors import InputError
+from imcomp.inference import Completer
 
-
-def seeds(count=1, device="cpu"):
-    return torch.zeros(count, dtype=torch.int64, device=device)
-
-
-def splitmix64(*parts):
-    """The same mixer in Python's unbounded integers."""
-    word = (1 << 64) - 1
-    state = 0
-    for part in parts:
-        state = (state + part + 0x9E3779B97F4A7C15) & word
-        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & word
-        state = (state ^ (state >> 27)) * 0x94D049BB133111EB & word
-        state ^= state >> 31
-    return state - (1 << 64) if state >> 63 else state
+FILES = {file.stem: file.read_text("utf-8") for file in sorted((config_dir() / "mask").glob("*.yaml"))}
+OPTIONS = list(FILES)
+PAGE = config_dir().parent / "docs" / "masks.md"
+HOLES = [{"name": "box", "count": 1, "size": 1}, {"name": "grid", "cell": 8, "hole": 4, "offset": 0}]
 
 
-@pytest.mark.parametrize(
-    ("size", "center", "image_size", "box"),
-    [
-        pytest.param(40, (0.5, 0.5), (256, 256), (108, 108, 148, 148), id="the reference's"),
-        pytest.param(2, (0.5, 0.5), (5, 5), (1, 1, 3, 3), id="one row above, two below"),
-        pytest.param(3, (0.5, 0.5), (6, 6), (1, 1, 4, 4), id="an odd hole"),
-        pytest.param((2, 4), (0.5, 0.5), (8, 8), (3, 2, 5, 6), id="high and wide"),
-        pytest.param([2, 4], [0.25, 0.75], (8, 8), (1, 4, 3, 8), id="moved"),
-        pytest.param(4, (0.5, 0.5), (8, 20), (2, 8, 6, 12), id="not square"),
-        pytest.param(8, (0.5, 0.5), (8, 8), (0, 0, 8, 8), id="the whole picture"),
-        pytest.param(2, (0.29, 0.57), (100, 100), (28, 56, 30, 58), id="0.29 * 100 < 29 in floating point"),
-    ],
-)
-def test_center_mask_is_one_in_its_box_alone(size, center, image_size, box):
-    generator = CenterMask(size, center)
-
-    mask = generator(image_size, seeds())
-
-    top, left, bottom, right = box
-    assert generator.box(image_size) == box
-    assert mask.sum() == (bottom - top) * (right - left)
-    assert mask[0, 0, top:bottom, left:right].all()
+@pytest.fixture(scope="module")
+def mask_folder(tmp_path_factory):
+    """Three masks of 8 x 8 pixels; the hole of the first is its left column, of the next two columns, of three."""
+    root = tmp_path_factory.mktemp("masks")
+    for index in range(3):
+        image = Image.new("L", (8, 8))
+        image.paste(255, (0, 0, index + 1, 8))
+        image.save(root / f"{index}.png")
+    return root
 
 
-def test_center_mask_is_the_same_for_every_seed():
-    mask = CenterMask(2)((4, 6), torch.tensor([0, 7, -1]))
-
-    assert mask.shape == (3, 1, 4, 6)
-    assert mask.dtype == torch.float32
-    assert mask[0].eq(mask).all()
-
-
-def test_center_mask_is_made_on_the_device_of_its_seeds():
-    assert CenterMask(2)((4, 4), seeds(device="meta")).device.type == "meta"
+@pytest.fixture(scope="module")
+def options(mask_folder):
+    """The plain options of each YAML file of conf/mask, by its name."""
+    with initialize_config_dir(str(config_dir())):
+        return {name: compose("train", overrides(name, mask_folder)).mask for name in OPTIONS}
 
 
-@pytest.mark.parametrize(
-    ("size", "center", "image_size", "what"),
-    [
-        (41, (0.5, 0.5), (40, 64), "41 pixels high"),
-        (41, (0.5, 0.5), (64, 40), "41 pixels wide"),
-        (4, (0.0, 0.5), (8, 8), "4 pixels high centred at 0 "),
-        (4, (0.5, 0.9), (8, 8), "4 pixels wide centred at 0.9"),
-    ],
-)
-def test_a_hole_that_does_not_fit_says_what_to_change(size, center, image_size, what):
-    with pytest.raises(ValueError, match=rf"{what}.*mask\.size.*data\.size"):
-        CenterMask(size, center)(image_size, seeds())
+def overrides(name, mask_folder):
+    return [f"mask={name}", *([f"mask.root={mask_folder}"] if name == "folder" else [])]
 
 
-@pytest.mark.parametrize("size", [0, -1, (0, 4), (4, 0), 4.5, (4, 4.5), (4,), (4, 4, 4), "44", None])
-def test_a_size_that_is_no_hole_is_refused(size):
-    with pytest.raises(ValueError, match="is no hole; give"):
-        CenterMask(size)
+@pytest.fixture(params=OPTIONS)
+def generator(request, options):
+    return build_mask(OmegaConf.to_container(options[request.param], resolve=True))
 
 
-@pytest.mark.parametrize("center", [(-0.1, 0.5), (0.5, 1.1), (0.5, float("nan")), (0.5,), 0.5, "05"])
-def test_a_center_outside_the_picture_is_refused(center):
-    with pytest.raises(ValueError, match="is not in the picture; give"):
-        CenterMask(4, center)
+def test_every_mask_has_an_option_of_its_name():
+    assert set(MASKS) <= set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_is_checked_and_says_what_the_class_would(options, name):
+    check_options(options[name], "mask", MASKS, "name")
+
+    values = OmegaConf.to_container(options[name])
+    if name in MASKS and name not in ("folder", "mixed"):
+        assert vars(build_mask(values)) == vars(MASKS[name]())
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_unknown_key_of_an_option_is_refused(options, name):
+    with pytest.raises(InputError, match=r"unknown key mask\.wide"):
+        check_options(OmegaConf.create({**options[name], "wide": 4}), "mask", MASKS, "name")
+
+
+@pytest.mark.parametrize("image_size", [(256, 256), (96, 128), (131, 97)])
+def test_a_mask_is_one_in_its_hole_and_zero_elsewhere(generator, image_size):
+    masks = generator(image_size, torch.arange(20))
+
+    assert masks.shape == (20, 1, *image_size)
+    assert masks.dtype == torch.float32
+    assert masks.device.type == "cpu"
+    assert set(masks.unique().tolist()) == {0, 1}
+    assert masks.flatten(1).any(dim=1).all()
+
+
+def test_a_mask_is_a_function_of_size_and_seed_alone(generator):
+    seeds = mix_seeds(7, torch.arange(12))
+    masks = generator((96, 128), seeds)
+    torch.manual_seed(1)
+
+    assert torch.equal(generator((96, 128), seeds), masks)
+    assert torch.equal(generator((96, 128), seeds.flip(0)), masks.flip(0))
+    assert torch.equal(torch.cat([generator((96, 128), part) for part in seeds.split(5)]), masks)
+    assert torch.equal(generator((96, 128), seeds[3:4]), masks[3:4])
+    assert seeds.tolist() == mix_seeds(7, torch.arange(12)).tolist()
+
+
+def test_masks_of_inference_can_be_trained_on(generator):
+    strokes._directions.cache_clear()
+    with torch.inference_mode():
+        inferred = generator((96, 128), torch.arange(3))
+    masks = generator((96, 128), torch.arange(3))
+    weight = torch.ones((), requires_grad=True)
+    (weight * masks).mean().backward()
+
+    assert torch.equal(masks, inferred)
+    assert weight.grad.item() == pytest.approx(masks.mean().item())
+
+
+def test_a_batch_of_none_has_no_masks(generator):
+    assert generator((96, 128), torch.empty(0, dtype=torch.int64)).shape == (0, 1, 96, 128)
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "center"])
+def test_other_seeds_get_other_holes(options, name):
+    masks = build_mask(OmegaConf.to_container(options[name]))((96, 128), torch.arange(50))
+
+    assert len(masks.flatten(1).unique(dim=0)) >= (3 if name == "folder" else 40)
+
+
+@pytest.mark.parametrize("name", [name for name, text in FILES.items() if "area: [" in text])
+@pytest.mark.parametrize("image_size", [(96, 96), (64, 112)])
+def test_the_area_of_an_option_lies_within_its_bounds(options, name, image_size):
+    bounds = options[name].area
+    share = build_mask(OmegaConf.to_container(options[name]))(image_size, torch.arange(400)).mean(dim=(1, 2, 3))
+
+    assert share.min() >= bounds[0]
+    assert share.max() <= bounds[1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="compares with a GPU")
+def test_a_gpu_cuts_the_same_holes(generator):
+    seeds = torch.arange(200)
+    masks = generator((128, 160), seeds.cuda())
+
+    assert masks.device.type == "cuda"
+    assert torch.equal(masks.cpu(), generator((128, 160), seeds))
+
+
+def test_the_data_module_takes_every_option(options, generator, picture_folder, request):
+    name = request.node.callspec.params["generator"]
+    plain = OmegaConf.to_container(options[name])
+    datamodule = InpaintingDataModule("folder", plain, size=128, num_workers=0, root=picture_folder)
+    pictures = torch.zeros(3, 1, 128, 128, dtype=torch.uint8)
+    trained, again, later = (datamodule.make_batch(pictures, torch.arange(3), epoch=epoch) for epoch in (0, 0, 1))
+
+    assert trained.mask.shape == (3, 1, 128, 128)
+    assert torch.equal(trained.mask, again.mask)
+    assert torch.equal(trained.mask, later.mask) == (name == "center")
+    assert datamodule.hparams.mask == plain  # what a checkpoint holds
+
+
+def test_cut_hole_scales_every_option_to_the_picture(generator):
+    completer = Completer.__new__(Completer)  # without a checkpoint: only the size and the generator count here
+    completer.size, completer.mask_generator = 96, generator
+    mask = completer.cut_hole(Image.new("L", (128, 192)), seed=3)
+
+    assert mask.size == (128, 192)
+    assert mask.getextrema() == (0, 255)
+    assert mask.tobytes() == completer.cut_hole(Image.new("RGB", (128, 192)), seed=3).tobytes()
 
 
 def test_build_mask_takes_plain_options_and_leaves_them_alone():
@@ -105,44 +178,77 @@ def test_an_unknown_option_is_named_with_its_mask():
         build_mask({"name": "center", "sizes": 4})
 
 
-def test_mix_seeds_is_splitmix64():
-    # the first outputs of the published generator, seeded with 0 and with 1234567
-    assert mix_seeds(0) == 0xE220A8397B1DCDAF - (1 << 64)
-    assert mix_seeds(1234567) == 6457827717110365317
+def test_a_mixture_draws_each_kind_by_its_weight():
+    mixed = MixedMask([{**HOLES[0], "weight": 3}, HOLES[1]])
+    holes = mixed((16, 16), torch.arange(2000)).sum(dim=(1, 2, 3))
+
+    assert holes.unique().tolist() == [1, 64]
+    assert (holes == 1).float().mean().item() == pytest.approx(0.75, abs=0.03)
+
+
+def test_a_kind_draws_no_less_freely_in_a_mixture():
+    hit = MixedMask(HOLES)((16, 16), torch.arange(4000))
+
+    assert hit[hit.sum(dim=(1, 2, 3)) == 1].amax(dim=0).all()
+
+
+def test_an_area_in_a_mixture_keeps_the_weights():
+    kinds = [{"name": "box", "count": 1, "size": [1, 8]}, {"name": "outpaint", "sides": ["top"], "fraction": 0.5}]
+    share = MixedMask(kinds, area=[0.1, 0.5])((16, 16), torch.arange(1000)).mean(dim=(1, 2, 3))
+
+    assert share.min() >= 0.1
+    assert (share == 0.5).float().mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_mixture_may_hold_mixtures():
+    assert MixedMask([{"name": "mixed", "masks": HOLES}])((16, 16), torch.arange(4)).any()
 
 
 @pytest.mark.parametrize(
-    "parts", [(0,), (1,), (-1,), (0, 0), (1, 2, 3), (3, 2, 1), (2**63 - 1, -(2**63)), (7, 1 << 32, 26_639)]
+    ("masks", "what"),
+    [
+        ([], "masks is empty; give"),
+        ([{"name": "boxes"}], r"masks\[0\]: unknown mask 'boxes'; choose from box, brush"),
+        ([HOLES[0], {"name": "box", "sizes": 3}], r"masks\[1\]: mask 'box': .*'sizes'"),
+        ([HOLES[0], {"name": "box", "size": 0}], r"masks\[1\]: size 0 is no range"),
+        ([{**HOLES[0], "weight": 0}], r"masks\[0\]\.weight 0 is no weight"),
+        ([{**HOLES[0], "weight": "2"}], r"masks\[0\]\.weight 2 is no weight"),
+    ],
 )
-def test_mix_seeds_equals_the_mixer_in_python_integers(parts):
-    assert mix_seeds(*parts) == splitmix64(*parts)
+def test_a_mixture_says_which_kind_is_wrong(masks, what):
+    with pytest.raises(ValueError, match=what):
+        MixedMask(masks)
 
 
-def test_mix_seeds_depends_on_every_part_and_their_order():
-    mixed = [mix_seeds(*parts).item() for parts in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0)]]
-
-    assert len(set(mixed)) == 5
-
-
-def test_mix_seeds_broadcasts_and_is_pure():
-    epochs, index = torch.tensor([[0], [1]]), torch.tensor([0, 5, -3])
-
-    mixed = mix_seeds(42, epochs, index)
-
-    assert mixed.tolist() == [[splitmix64(42, epoch, number) for number in (0, 5, -3)] for epoch in (0, 1)]
-    assert mixed.dtype == torch.int64
-    assert torch.equal(mixed, mix_seeds(42, epochs, index))
-    assert index.tolist() == [0, 5, -3]
+def test_a_mixture_tells_what_does_not_fit_before_it_is_drawn():
+    rare = {"name": "box", "size": 99, "weight": 1e-9}
+    with pytest.raises(ValueError, match=r"masks\[1\]: a box 99 pixels high does not fit"):
+        MixedMask([HOLES[0], rare])((16, 16), torch.arange(1))
 
 
-def test_mix_seeds_stays_on_the_device_of_its_tensors():
-    assert mix_seeds(1, seeds(3, device="meta"), 2).device.type == "meta"
+def test_the_page_tells_how_to_add_a_mask(monkeypatch, tmp_path):
+    code, option = (
+        re.search(rf"```{kind}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1] for kind in ("python", "yaml")
+    )
+    monkeypatch.setattr("imcomp.data.masks.MASKS", dict(MASKS))
+    names = {}
+    exec(compile(code, str(PAGE), "exec"), names)  # noqa: S102 - our own page
+    shutil.copytree(config_dir(), tmp_path / "conf")
+    (tmp_path / "conf" / "mask" / "stripes.yaml").write_text(option, "utf-8")
+    with initialize_config_dir(str(tmp_path / "conf")):
+        config = compose("train", ["mask=stripes", "mask.width=2"]).mask
+    check_options(config, "mask", names["MASKS"], "name")
+
+    masks = build_mask(OmegaConf.to_container(config))((8, 8), torch.arange(50))
+
+    assert masks.shape == (50, 1, 8, 8)
+    assert masks.sum(dim=(1, 2, 3)).eq(32).all()
+    assert len(masks.flatten(1).unique(dim=0)) == 4
 
 
-def test_mix_seeds_spreads_neighbouring_numbers_over_all_bits():
-    mixed = mix_seeds(0, 0, torch.arange(100_000))
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_page_tells_of_every_option_and_key(options, name):
+    text = PAGE.read_text("utf-8")
 
-    assert len(mixed.unique()) == 100_000
-    for bit in range(64):
-        share = ((mixed >> bit) & 1).float().mean().item()
-        assert share == pytest.approx(0.5, abs=0.01), f"bit {bit}"
+    assert f"`{name}`" in text
+    assert all(f"`{key}`" in text or f"`mask.{key}" in text for key in options[name] if key != "name")

@@ -76,7 +76,7 @@ def test_even_kernels_are_refused(kernel_size):
 
 @pytest.mark.parametrize("channels", [(), (0,), (32, -1)])
 def test_missing_channels_are_refused(channels):
-    with pytest.raises(ValueError, match="is no list of widths; give one of at least 1 for each block"):
+    with pytest.raises(ValueError, match="is no list of widths; give one of at least 1 for each level"):
         Autoencoder(channels=channels)
 
 

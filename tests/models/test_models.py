@@ -1,9 +1,15 @@
 """What every network keeps to."""
 
+import inspect
+
 import pytest
 import torch
 
 from imcomp.models import INITS, NETWORKS, build_network
+
+MASKABLE = [
+    name for name, network in sorted(NETWORKS.items()) if "mask_channel" in inspect.signature(network).parameters
+]
 
 every_network = pytest.mark.parametrize("name", sorted(NETWORKS))
 grey_and_colour = pytest.mark.parametrize("channels", [1, 3], ids=["grey", "colour"])
@@ -14,10 +20,18 @@ def build(name, channels=1, seed=0, **options):
     return build_network(name, in_channels=channels, **options)
 
 
+def takes_mask(network):
+    return getattr(network, "takes_mask", False)
+
+
 def picture(network, channels=1, *, rows=1, columns=1, count=2):
-    """Random pictures of so many multiples of the network's smallest size."""
+    """Random input of so many multiples of the network's smallest size: pictures, and masks if it takes them."""
     size = (rows * network.multiple, columns * network.multiple)
-    return torch.rand(count, channels, *size, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(count, channels, *size, generator=generator)
+    if not takes_mask(network):
+        return image
+    return torch.cat([image, torch.randint(2, (count, 1, *size), generator=generator).float()], dim=1)
 
 
 @every_network
@@ -29,9 +43,24 @@ def test_output_has_the_shape_of_the_image(name, channels, rows, columns):
 
     output = network(image)
 
-    assert output.shape == image.shape
+    assert output.shape == (2, channels, rows * network.multiple, columns * network.multiple)
     assert output.dtype == torch.float32
     assert output.isfinite().all()
+
+
+@pytest.mark.parametrize("name", MASKABLE)
+@grey_and_colour
+def test_the_mask_is_one_more_channel_in_and_none_out(name, channels):
+    network = build(name, channels, mask_channel=True).eval()
+    image = picture(network, channels, rows=2, columns=3).requires_grad_()
+
+    assert not takes_mask(build(name))
+    assert takes_mask(network)
+    assert image.shape[1] == channels + 1
+    output = network(image)
+    assert output.shape == (2, channels, *image.shape[2:])
+    output.square().mean().backward()
+    assert image.grad[:, -1].abs().sum() > 0
 
 
 @every_network
@@ -73,6 +102,48 @@ def test_weights_survive_a_round_trip_through_a_safe_file(name, channels, tmp_pa
     other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
 
     assert torch.equal(network(image), other(image))
+
+
+@every_network
+@pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
+def test_one_graph_holds_the_whole_network(name, training):
+    torch.compiler.reset()
+    network = build(name).train(training)
+    image = picture(network, rows=2, columns=3)
+
+    output = torch.compile(network, fullgraph=True, backend="eager")(image)
+
+    assert torch.allclose(output, network(image), atol=1e-5)
+
+
+@every_network
+def test_memory_layout_changes_no_number(name):
+    network = build(name).eval()
+    image = picture(network, rows=2, columns=3)
+
+    with torch.no_grad():
+        output = network(image)
+        network.to(memory_format=torch.channels_last)
+        assert torch.allclose(network(image), output, atol=1e-5)
+        assert torch.allclose(network(image.contiguous(memory_format=torch.channels_last)), output, atol=1e-5)
+
+
+@every_network
+@pytest.mark.parametrize("precision", ["autocast", "whole"])
+def test_bfloat16_is_close(name, precision):
+    network = build(name).eval()
+    image = picture(network, rows=2, columns=3)
+
+    with torch.no_grad():
+        output = network(image)
+        if precision == "whole":
+            rounded = network.bfloat16()(image.bfloat16())
+        else:
+            with torch.autocast("cpu", torch.bfloat16):
+                rounded = network(image)
+
+    assert rounded.dtype == torch.bfloat16
+    assert torch.allclose(rounded.float(), output, atol=0.05 * output.std().item() + 0.02 * output.abs().max().item())
 
 
 @every_network

@@ -1,0 +1,108 @@
+"""Holes from picture files of the user's own: white is the hole."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from imcomp.data.pictures import UnreadablePicture, find_pictures, read_picture
+from imcomp.data.seeds import integers, random_bits
+from imcomp.errors import InputError
+
+
+class FolderMask:
+    """Mask files, brought to the picture's size with its nearest pixels; 128 and above is hole.
+
+    Files are read when the first hole is cut, so that a network trained with them can be used without them. All of
+    them are then kept in memory, a byte a pixel.
+
+    Args:
+        root: a picture file, or a folder whose picture files, those of sub-folders too, are taken in sorted order.
+        mode: `random` gives each picture one of the files by its seed; `fixed` takes the only file for all pictures.
+        invert: black is the hole.
+        max_megabytes: largest memory for all masks at the picture's size.
+
+    Raises:
+        ValueError: another mode, or a limit below 1.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        mode: Literal["fixed", "random"] = "random",
+        invert: bool = False,  # noqa: FBT001, FBT002 - an option in a config, always given by name
+        max_megabytes: int = 1024,
+    ) -> None:
+        if mode not in ("fixed", "random"):
+            raise ValueError(f"mode {mode!r} is unknown; choose from fixed, random")
+        if max_megabytes < 1:
+            raise ValueError(f"max_megabytes {max_megabytes} leaves no room for a mask; give at least 1")
+        self.root = Path(root)
+        self.mode = mode
+        self.invert = invert
+        self.max_megabytes = max_megabytes
+        self._pools: dict[tuple[tuple[int, int], torch.device], Tensor] = {}
+
+    def __call__(self, image_size: tuple[int, int], seeds: Tensor) -> Tensor:
+        key = (image_size, seeds.device)
+        if key not in self._pools:
+            # one size at a time: a run has one, and the limit is for all there is
+            self._pools = {key: self._load(image_size).to(seeds.device)}
+        pool = self._pools[key]
+        return pool[integers(random_bits(seeds, 1)[:, 0], 0, len(pool) - 1)].unsqueeze(1).float()
+
+    def _load(self, image_size: tuple[int, int]) -> Tensor:
+        """Read all files: ``(N, H, W)`` uint8, 1 = hole."""
+        files = self._find()
+        height, width = image_size
+        megabytes = len(files) * height * width / 1e6
+        if megabytes > self.max_megabytes:
+            raise InputError(
+                f"{len(files):,} masks of {height}x{width} pixels take {megabytes:,.0f} MB, more than"
+                f" mask.max_megabytes={self.max_megabytes}; give fewer files, a smaller data.size or raise it"
+            )
+        pool = torch.zeros(len(files), height, width, dtype=torch.uint8)
+        bad = []
+        for file, mask in zip(files, pool, strict=True):
+            try:
+                hole = self._read(file, image_size)
+            except UnreadablePicture as error:
+                bad.append(f"{file}: {error}")
+            else:
+                mask.copy_(torch.from_numpy(hole))
+        if bad:
+            raise InputError(_summary(bad, len(files)))
+        return pool
+
+    def _find(self) -> Sequence[Path]:
+        if self.root.is_file():
+            return [self.root]
+        if not self.root.is_dir():
+            raise InputError(f"no mask file or folder {str(self.root)!r}; give one that is there: mask.root=PATH")
+        files = find_pictures(self.root)
+        if not files:
+            raise InputError(f"no picture file anywhere in {self.root}; give a folder of masks: mask.root=PATH")
+        if self.mode == "fixed" and len(files) > 1:
+            raise InputError(
+                f"{self.root} holds {len(files):,} masks and mask.mode=fixed takes one; give mask.root=FILE, or"
+                " mask.mode=random to use them all"
+            )
+        return files
+
+    def _read(self, file: Path, image_size: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+        height, width = image_size
+        image = read_picture(file).convert("L").resize((width, height), Image.Resampling.NEAREST)
+        hole = (np.asarray(image) >= 128) != self.invert
+        if not hole.any():
+            colour = "black" if self.invert else "white"
+            raise UnreadablePicture(f"no {colour} pixel, so no hole, at {height}x{width} pixels")
+        return hole.astype(np.uint8)  # type: ignore[no-any-return]
+
+
+def _summary(bad: Sequence[str], count: int) -> str:
+    examples = "; ".join(bad[:3]) + ("; ..." if len(bad) > 3 else "")
+    return f"{len(bad):,} of {count:,} mask files cannot be used ({examples}); mend or remove them"

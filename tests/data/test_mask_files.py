@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imcomp.data.mask_files import FolderMask
+from imcomp.errors import InputError
+
+
+def save(file, rows, mode="L"):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(rows, dtype=np.uint8)).convert(mode).save(file)
+    return file
+
+
+@pytest.fixture
+def pool(tmp_path):
+    """Four masks of 2 x 2 pixels: the hole of mask i is pixel i."""
+    for index in range(4):
+        rows = [[0, 0], [0, 0]]
+        rows[index // 2][index % 2] = 255
+        save(tmp_path / "masks" / f"sub{index // 2}" / f"{index}.png", rows)
+    return tmp_path / "masks"
+
+
+def test_white_is_the_hole_and_the_nearest_pixels_make_the_size(tmp_path):
+    file = save(tmp_path / "mask.png", [[255, 0], [0, 0]])
+
+    mask = FolderMask(file)((4, 6), torch.arange(2))
+
+    assert mask.tolist() == [[[[1.0] * 3 + [0.0] * 3] * 2 + [[0.0] * 6] * 2]] * 2
+    assert mask.dtype == torch.float32
+
+
+def test_128_and_above_is_hole(tmp_path):
+    file = save(tmp_path / "mask.png", [[127, 128], [0, 255]])
+
+    assert FolderMask(file)((2, 2), torch.arange(1)).tolist() == [[[[0, 1], [0, 1]]]]
+    assert FolderMask(file, invert=True)((2, 2), torch.arange(1)).tolist() == [[[[1, 0], [1, 0]]]]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_a_mask_may_be_of_any_mode(tmp_path, mode):
+    file = save(tmp_path / "mask.png", [[255, 0], [0, 0]], mode)
+
+    assert FolderMask(file)((2, 2), torch.arange(1)).tolist() == [[[[1, 0], [0, 0]]]]
+
+
+def test_each_seed_gets_one_of_the_files_and_each_file_comes(pool):
+    masks = FolderMask(pool)((2, 2), torch.arange(400)).flatten(1)
+
+    assert masks.sum(dim=1).eq(1).all()
+    assert masks.mean(dim=0).tolist() == [pytest.approx(0.25, abs=0.07)] * 4
+
+
+def test_one_file_is_for_all(pool):
+    masks = FolderMask(pool / "sub1" / "3.png", mode="fixed")((2, 2), torch.arange(20))
+
+    assert masks.flatten(1).tolist() == [[0, 0, 0, 1]] * 20
+    assert torch.equal(FolderMask(pool / "sub1" / "3.png")((2, 2), torch.arange(20)), masks)
+
+
+def test_files_are_read_once_and_late(pool):
+    mask = FolderMask(str(pool))
+    first = mask((4, 4), torch.arange(9))
+    for file in pool.rglob("*.png"):
+        file.unlink()
+
+    assert torch.equal(mask((4, 4), torch.arange(9)), first)
+
+
+def test_another_size_is_read_anew(pool):
+    mask = FolderMask(pool)
+    small, large = mask((2, 2), torch.arange(9)), mask((4, 4), torch.arange(9))
+
+    assert torch.equal(large[..., ::2, ::2], small)
+    assert torch.equal(mask((2, 2), torch.arange(9)), small)
+
+
+def test_what_cannot_be_used_is_named_in_one_line(pool):
+    save(pool / "black.png", [[0, 0]])
+    (pool / "cut.png").write_bytes((pool / "sub0" / "0.png").read_bytes()[:40])
+    with pytest.raises(InputError) as error:
+        FolderMask(pool)((2, 2), torch.arange(1))
+
+    text = str(error.value)
+    assert text.startswith("2 of 6 mask files cannot be used (")
+    assert f"{pool / 'black.png'}: no white pixel, so no hole, at 2x2 pixels; {pool / 'cut.png'}: " in text
+    assert "\n" not in text
+
+
+def test_a_hole_too_fine_for_the_size_is_named(tmp_path):
+    rows = np.zeros((9, 9))
+    rows[0, 0] = 255
+    with pytest.raises(InputError, match=r"mask\.png: no white pixel, so no hole, at 3x3 pixels"):
+        FolderMask(save(tmp_path / "mask.png", rows))((3, 3), torch.arange(1))
+
+
+def test_only_the_first_bad_files_are_named(tmp_path):
+    for index in range(5):
+        save(tmp_path / f"{index}.png", [[255]])
+    with pytest.raises(InputError, match=r"5 of 5 .*2\.png: no black pixel.*; \.\.\.\)"):
+        FolderMask(tmp_path, invert=True)((1, 1), torch.arange(1))
+
+
+def test_masks_that_take_too_much_memory_are_refused_unread(pool):
+    with pytest.raises(InputError, match=r"4 masks of 1000x600 pixels take 2 MB, more than mask\.max_megabytes=2;"):
+        FolderMask(pool, max_megabytes=2)((1000, 600), torch.arange(1))
+
+
+def test_fixed_takes_one_file(pool):
+    with pytest.raises(InputError, match=r"holds 4 masks .*mask\.root=FILE.*mask\.mode=random"):
+        FolderMask(pool, mode="fixed")((2, 2), torch.arange(1))
+
+
+def test_a_folder_that_is_not_there_or_holds_no_masks_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no mask file or folder '.*gone'; .*mask\.root=PATH"):
+        FolderMask(tmp_path / "gone")((2, 2), torch.arange(1))
+    with pytest.raises(InputError, match=r"no picture file anywhere in .*mask\.root=PATH"):
+        FolderMask(tmp_path)((2, 2), torch.arange(1))
+
+
+@pytest.mark.parametrize("options", [{"mode": "paired"}, {"max_megabytes": 0}])
+def test_an_option_out_of_range_is_named(options):
+    with pytest.raises(ValueError, match=r"choose from fixed, random|give at least 1"):
+        FolderMask("masks", **options)

@@ -1,0 +1,155 @@
+"""Who may import whom: the arrows of docs/architecture.md."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "imcomp"
+
+ARROWS = {
+    "__init__": {"inference"},
+    # leaves
+    "errors": set(),
+    "files": set(),
+    "batch": set(),
+    "losses": set(),
+    "report": set(),
+    "data": set(),
+    "data.pictures": set(),
+    "data.seeds": set(),
+    "data.ranges": {"data.seeds"},
+    "data.rectangles": {"data.ranges", "data.seeds"},
+    "data.strokes": {"data.ranges", "data.seeds"},
+    "data.mask_files": {"data.pictures", "data.seeds", "errors"},
+    "data.masks": {"data.mask_files", "data.ranges", "data.rectangles", "data.seeds", "data.strokes"},
+    "models": {"models"},
+    "models.*": {"models"},
+    "metrics": {"losses"},
+    "baselines": {"errors"},
+    "data.signs.*": {"data.signs"},
+    "data.*": {"data", "batch", "errors", "files"},
+    "module": {"batch", "losses", "metrics", "models"},
+    "callbacks": {"batch", "errors", "files", "losses", "metrics", "models", "module"},
+    "checkpoints": {"errors", "files"},
+    "inference": {"checkpoints", "data.masks", "data.transforms", "errors", "module"},
+    "prediction": {"data.masks", "data.pictures", "errors", "files", "inference", "metrics"},
+    "evaluation": {
+        *("baselines", "callbacks", "config", "data", "errors", "files"),
+        *("inference", "losses", "metrics", "module"),
+    },
+    "config": {"errors"},
+    "training": {
+        "batch",
+        "callbacks",
+        "checkpoints",
+        "config",
+        "data",
+        "errors",
+        "files",
+        "metrics",
+        "models",
+        "module",
+        "report",
+    },
+    "overrides": {"errors"},
+    "cli": {"__init__", "config", "data", "errors", "evaluation", "inference", "overrides", "prediction", "report"}
+    | {"training"},
+}
+"""What each file may import of the package; a package stands for all that is in it, ``*`` for its files."""
+
+CONFIGURED = {"cli", "config", "evaluation", "overrides", "training"}
+"""The only files that know Hydra and OmegaConf."""
+
+LONGEST = 400
+"""Lines a file."""
+
+
+def module_name(file):
+    return ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+FILES = {module_name(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+every_module = pytest.mark.parametrize("name", FILES)
+
+
+def imports(name):
+    """All dotted names that a file imports, wherever in it: of the package without its own name."""
+    found = set()
+    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide from this test"
+            # `from imcomp.data import masks` imports a module, `from imcomp.batch import Batch` a name in one
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner.removeprefix("imcomp.") in FILES else node.module)
+    return found
+
+
+def own_imports(name):
+    return {
+        imported.partition(".")[2] or "__init__" for imported in imports(name) if imported.partition(".")[0] == "imcomp"
+    }
+
+
+def allowed(name):
+    """The most exact line of the table."""
+    parent = name.rpartition(".")[0]
+    return ARROWS[name] if name in ARROWS else ARROWS[f"{parent}.*"]
+
+
+@every_module
+def test_every_file_is_in_the_table(name):
+    assert name in ARROWS or f"{name.rpartition('.')[0]}.*" in ARROWS, f"say in ARROWS what {name} may import"
+
+
+def test_the_table_has_no_file_that_is_gone():
+    assert {name for name in ARROWS if not name.endswith("*")} <= FILES.keys()
+
+
+@every_module
+def test_arrows(name):
+    rooms = allowed(name)
+    strays = {
+        imported
+        for imported in own_imports(name)
+        if not any(imported == room or imported.startswith(f"{room}.") for room in rooms)
+    }
+    assert strays == set()
+
+
+@every_module
+def test_hydra_stays_at_the_edge(name):
+    tops = {imported.partition(".")[0] for imported in imports(name)}
+    assert name in CONFIGURED or not tops & {"hydra", "omegaconf"}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name == "models" or name.startswith("models.")])
+def test_networks_need_torch_alone(name):
+    tops = {imported.partition(".")[0] for imported in imports(name)}
+    assert tops - set(sys.stdlib_module_names) <= {"imcomp", "torch"}
+
+
+def test_no_cycle():
+    graph = {name: own_imports(name) - {name} for name in FILES if name != "__init__"}
+    assert len([*TopologicalSorter(graph).static_order()]) >= len(graph)  # raises CycleError
+
+
+@every_module
+def test_every_file_says_what_it_is_for_and_is_short(name):
+    text = FILES[name].read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text))
+    assert len(text.splitlines()) <= LONGEST
+
+
+def test_the_command_line_starts_light():
+    script = "import sys, imcomp.cli, imcomp.report; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    heavy = {"torch", "pytorch_lightning", "torchvision", "torchmetrics", "PIL", "numpy", "optuna"}
+    assert heavy & set(loaded.stdout.split()) == set()

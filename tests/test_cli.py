@@ -1,0 +1,282 @@
+"""The command line: what it does with what people type."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
+
+from imcomp import __version__, cli
+from imcomp.module import InpaintingModule
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["debug=fast", "data.size=32", "mask.size=8", "model.channels=[4,8]", "trainer=cpu", "trainer.max_epochs=1"]
+
+
+def start(*arguments, cwd=ROOT, **environment):
+    """Run the interpreter from the repository, or elsewhere, as from a shell."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, capsys):
+    """Run ``imcomp ARGUMENTS`` in this process and in a folder of its own: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def called(*arguments):
+        monkeypatch.setattr(sys, "argv", ["imcomp", *map(str, arguments)])
+        GlobalHydra.instance().clear()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        finally:
+            GlobalHydra.instance().clear()
+        return (code, *capsys.readouterr())
+
+    return called
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    module = InpaintingModule(channels=[4, 8])
+    path = tmp_path_factory.mktemp("run") / "best.ckpt"
+    data = {"size": 32, "mask": {"name": "center", "size": 8}}
+    content = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams)}
+    torch.save({**content, "datamodule_hyper_parameters": data}, path)
+    return path
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_the_commands(command, arguments):
+    code, out, err = command(*arguments)
+    assert (code, err) == (0, "")
+    assert all(name in out for name in cli.COMMANDS)
+
+
+def test_version(command):
+    assert command("--version") == (0, f"imcomp {__version__}\n", "")
+
+
+@pytest.mark.parametrize("name", [*cli.COMMANDS])
+def test_every_commands_help_lists_its_keys(command, name):
+    code, out, _ = command(name, "--help")
+    assert code == 0
+    assert {"train": "max_epochs: 5", "predict": "input: ???", "evaluate": "part: val"}[name] in out
+
+
+def test_cfg_shows_the_config(command):
+    code, out, err = command("train", "--cfg", "job", "model.lr=0.5", "experiment=reference")
+    assert (code, err) == (0, "")
+    assert "lr: 0.5" in out
+    assert "source: gtsrb" in out
+
+
+TINY = ["data.size=32", "mask.size=8", "data.num_workers=0", "paths.outputs=out"]
+
+MISTAKES = [
+    (["trian"], "unknown command 'trian'; choose from train, predict, evaluate"),
+    (["train", "model.lrr=1e-3"], "unknown key model.lrr; did you mean model.lr?"),
+    (["train", "modle.lr=1e-3"], "unknown key modle.lr; did you mean model.lr?"),
+    (["train", "data=folder", "data.rot=x"], "did you mean data.root?"),
+    (["train", "model=zzz"], "model=zzz is unknown; choose from autoencoder"),
+    (["train", "experiment=referense"], "did you mean reference?"),
+    (["train", "logger=null"], "logger=null names no option; choose from csv"),
+    (["train", "model.lr="], "model.lr= is a str; expected float"),
+    (["train", "model.lr=abc"], "model.lr=abc is a str; expected float"),
+    (["train", "model.lr=-1"], "lr=-1 is not a rate"),
+    (["train", "model.lr=[1"], "cannot read 'model.lr=[1'"),
+    (["train", "model.lr"], "write key=value"),
+    (["train", "model.lr=1,2"], "model.lr=1,2"),
+    (["train", "~model"], "model is not in the config and is needed"),
+    (["train", "model.optimizer=sgdd"], "unknown optimizer 'sgdd'; choose from"),
+    (["train", "model.channels=3"], "model.channels=3 is a int; expected list of int"),
+    (["train", "+model.foo=3"], "unknown key model.foo"),
+    (["train", "++model._target_=os.system"], "model._target_=os.system is not allowed"),
+    (["train", "model.scheduler.name=cosine-ish"], "unknown scheduler 'cosine-ish'; choose from"),
+    (["train", "data=folder"], "data.root is not given; give data.root=..."),
+    (["train", "data=folder", "data.root=nowhere"], "no picture folder 'nowhere'"),
+    (
+        ["train", "data.size=250", "mask.size=8"],
+        "data.size=250 is not a multiple of 16, which this network needs; give 240",
+    ),
+    (["train", "data.channels=2"], "data.channels=2 is unknown; choose from 1, 3"),
+    (["train", "data.fit=squeeze"], "expected stretch or crop"),
+    (["train", "data.batch_size=0"], "data.batch_size=0"),
+    (["train", "mask.size=999"], "does not fit a picture 256"),
+    (["train", "seed=abc"], "seed=abc is a str; expected int"),
+    (["train", "seed=-1"], "seed=-1 is out of range; give one from 0"),
+    (["train", "test=maybe"], "test=maybe is a str; expected bool"),
+    (["train", "resume=nowhere"], "resume=nowhere: no checkpoint nowhere; give a run's folder"),
+    (["train", "resume=last"], "there is no last run at outputs/latest"),
+    (["train", "init=nowhere.ckpt"], "no checkpoint nowhere.ckpt; give"),
+    (["train", *TINY, "trainer.max_epochs=abc"], "trainer.max_epochs=abc is a str; expected int or null"),
+    (["train", *TINY, "trainer.accelerator=abacus"], "accelerator='abacus'"),
+    (["train", *TINY, "callbacks.early_stopping.patience=0"], "patience 0 would stop before the first epoch; give"),
+    (["train", *TINY, "data.val_fraction=1.5"], "give two fractions"),
+    (["train", "--config-name=nothing"], "Cannot find primary config 'nothing'"),
+    (["predict"], "input is not given; give input=..."),
+    (["predict", "input=nowhere"], "input=nowhere: no such file or folder; give a picture"),
+    (["predict", "input=a.png", "ckpt=nowhere"], "no checkpoint nowhere; give"),
+    (["predict", "input=a.png", "mask=nowhere"], "mask=nowhere: file does not exist; give a picture that is white"),
+    (["predict", "input=.", "output=."], "output=. is the folder of the inputs"),
+    (["predict", "input=a.png", "batch_size=many"], "batch_size=many is a str; expected int"),
+    (["predict", "inptu=a.png"], "unknown key inptu; did you mean input?"),
+    (["evaluate"], "no checkpoint; give ckpt=PATH"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
+def test_a_mistake_ends_in_one_line(command, tmp_path, arguments, words):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert words in err
+
+
+def test_unknown_flags_are_told_without_a_traceback(command):
+    code, _, err = command("train", "--nonsense")
+    assert code == 2
+    assert "unrecognized arguments: --nonsense" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("channels", ["model.channels=[4]", "model.channels=3"])
+def test_the_environment_is_left_as_it_was(command, channels):
+    before = dict(os.environ)
+    command("train", "--cfg", "job", channels)
+    assert os.environ == before
+
+
+def test_with_full_errors_there_is_a_traceback(command, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(Exception, match=r"Could not override 'model\.lrr'"):
+        command("train", "model.lrr=1")
+
+
+def test_a_defect_keeps_its_traceback(command, monkeypatch):
+    monkeypatch.setattr("imcomp.training.train", lambda cfg: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        command("train", *TINY)
+
+
+def test_ctrl_c_is_told_in_a_word(command, monkeypatch):
+    def interrupted(cfg):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imcomp.training.train", interrupted)
+    code, _, err = command("train", *TINY)
+    assert (code, err) == (130, "interrupted\n")
+
+
+def test_an_option_of_ones_own(command, tmp_path):
+    file = tmp_path / "my conf" / "experiment" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("# @package _global_\nmodel:\n  lr: 0.125\n")
+    code, out, err = command("train", "--config-dir", file.parents[1], "experiment=mine", "--cfg", "job")
+    assert (code, err) == (0, "")
+    assert "lr: 0.125" in out
+
+
+def test_training_says_what_came_out_and_predicting_uses_it(command, tmp_path):
+    code, out, err = command("train", *SMALL, "callbacks.progress=null")
+    assert code == 0, err
+    assert f"val/mse={json.loads((tmp_path / 'outputs/latest/metrics.json').read_text())['val/mse']:.6g}" in out
+    Image.effect_noise((50, 40), 50).save(tmp_path / "a.png")
+    code, out, err = command("predict", "input=a.png", "device=cpu")
+    assert (code, err) == (0, "")
+    assert "completed 1 of 1 pictures: completed" in out
+    assert (tmp_path / "completed" / "a.png").is_file()
+
+
+def test_predicting_with_a_mask_of_ones_own(command, tmp_path, checkpoint):
+    pictures = tmp_path / "my pictures"
+    pictures.mkdir()
+    Image.new("L", (8, 8), 77).save(pictures / "a.png")
+    mask = Image.new("L", (8, 8))
+    mask.paste(255, (0, 0, 4, 8))
+    mask.save(tmp_path / "the mask.png")
+    code, _, err = command("predict", f"ckpt={checkpoint}", "input=my pictures", "mask=the mask.png", "device=cpu")
+    assert (code, err) == (0, "")
+    with Image.open(tmp_path / "completed" / "a.png") as image:
+        assert (np.asarray(image)[:, 4:] == 77).all()
+        assert (np.asarray(image)[:, :4] != 77).any()
+
+
+def test_predicting_names_what_cannot_be_read(command, tmp_path, checkpoint):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "empty.png").touch()
+    Image.new("L", (8, 8), 77).save(tmp_path / "in" / "a.png")
+    code, out, err = command("predict", f"ckpt={checkpoint}", "input=in", "device=cpu")
+    assert (code, err) == (1, "")
+    assert "completed 1 of 2 pictures: completed" in out
+    assert "left out 'in/empty.png': file is empty" in out
+    assert not (tmp_path / "outputs").exists()  # predicting leaves nothing but its output
+
+
+def test_the_script_tells_a_mistake_in_one_line(tmp_path):
+    ended = start(ROOT / "train.py", "model.lrr=1e-3", cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: unknown key model.lrr; did you mean model.lr?")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "arguments", "words"),
+    [
+        ("train.py", ["--help"], "max_epochs: 5"),
+        ("train.py", ["--cfg", "job"], "monitor: val/mse"),
+        ("predict.py", ["--help"], "input: ???"),
+        ("scripts/evaluate.py", ["--help"], "part: val"),
+    ],
+)
+def test_the_scripts_show_what_there_is(script, arguments, words):
+    ended = start(script, *arguments)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert words in ended.stdout
+
+
+@pytest.mark.slow
+def test_full_errors_show_the_traceback(tmp_path):
+    ended = start(ROOT / "train.py", "data.channels=2", cwd=tmp_path, HYDRA_FULL_ERROR="1")
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+    assert "InputError: data.channels=2 is unknown" in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_every_job(tmp_path):
+    ended = start(ROOT / "train.py", "-m", "model.lr=1e-3,3e-4", *SMALL, "callbacks.progress=null", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    found = sorted(tmp_path.glob("outputs/multirun/*/*/metrics.json"))
+    assert [file.parent.name for file in found] == ["0", "1"]
+    assert len({json.loads(file.read_text())["val/mse"] for file in found}) == 2
+
+
+@pytest.mark.slow
+def test_a_mistake_in_a_sweep_is_one_line(tmp_path):
+    ended = start(ROOT / "train.py", "-m", "model.lr=-1,-2", *SMALL, cwd=tmp_path)
+    assert ended.returncode == 2
+    *before, line = ended.stderr.splitlines()
+    assert line == "error: model: lr=-1 is not a rate; give a number of at least 0"
+    assert len(before) <= 1  # Hydra's, which says which job it was

@@ -1,0 +1,283 @@
+"""Completing a picture: any size, grey or colour, and not one known pixel changed."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import imcomp
+from imcomp.errors import InputError
+from imcomp.inference import Completer, find_device, load_trained
+from imcomp.module import InpaintingModule
+
+SIZE = 32
+
+
+def save_checkpoint(path, in_channels=1, **changes):
+    """A tiny network, untrained, in a checkpoint as training leaves it."""
+    torch.manual_seed(0)
+    module = InpaintingModule(channels=[4, 8], in_channels=in_channels)
+    checkpoint = {
+        "state_dict": module.state_dict(),
+        "hyper_parameters": dict(module.hparams),
+        "datamodule_hyper_parameters": {"size": SIZE, "mask": {"name": "center", "size": 8}},
+        **changes,
+    }
+    torch.save({key: value for key, value in checkpoint.items() if value is not None}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def completers(tmp_path_factory):
+    """By the network's number of channels."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    return {channels: Completer(save_checkpoint(folder / f"{channels}.ckpt", channels), "cpu") for channels in (1, 3)}
+
+
+@pytest.fixture
+def completer(completers):
+    return completers[1]
+
+
+def picture(width, height, mode="L", seed=0):
+    shape = (height, width) if mode == "L" else (height, width, 3)
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+
+
+def hole_in(image, box=None):
+    """A mask with a rectangular hole, by default the middle."""
+    width, height = image.size
+    mask = Image.new("L", image.size)
+    mask.paste(255, box or (width // 4, height // 4, width - width // 4, height - height // 4))
+    return mask
+
+
+@pytest.mark.parametrize("network", [1, 3], ids=["grey network", "colour network"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("size", [(32, 32), (45, 31), (7, 100), (1, 1), (1, 9), (300, 200)])
+def test_known_pixels_stay_and_the_hole_is_filled(completers, network, mode, size):
+    image = picture(*size, mode)
+    mask = hole_in(image)
+
+    completed = completers[network].complete(image, mask)
+
+    assert (completed.mode, completed.size) == (mode, size)
+    before, after, hole = np.asarray(image), np.asarray(completed), np.asarray(mask) > 0
+    assert np.array_equal(before[~hole], after[~hole])
+    assert (before[hole] != after[hole]).any()
+
+
+@pytest.mark.parametrize("network", [1, 3])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("size", [(32, 32), (20, 50), (130, 90)])
+def test_what_is_under_the_hole_is_not_seen(completers, network, mode, size):
+    image = picture(*size, mode)
+    mask = hole_in(image)
+    other = Image.composite(picture(*size, mode, seed=1), image, mask)
+    assert np.asarray(other).tolist() != np.asarray(image).tolist()
+
+    assert completers[network].complete(image, mask) == completers[network].complete(other, mask)
+
+
+def test_a_single_pixel_of_hole_in_a_large_picture_is_not_seen(completer):
+    image, mask = Image.new("L", (1500, 1500), 0), Image.new("L", (1500, 1500))
+    mask.putpixel((700, 700), 255)
+    seen = []
+    completer.module.network.register_forward_pre_hook(lambda network, inputs: seen.append(inputs[0]))
+    white = image.point(lambda value: 255)
+    completer.complete(white, mask)
+    completer.module.network._forward_pre_hooks.clear()
+    assert (seen[0] == 0).sum() == 1  # the one place that the pixel is in
+
+
+def test_without_a_hole_the_picture_comes_back(completer):
+    image = picture(40, 30, "RGB")
+    assert completer.complete(image, Image.new("L", image.size)) == image
+
+
+def test_a_hole_of_the_whole_picture_is_filled(completer):
+    image = picture(40, 30)
+    full = Image.new("L", image.size, 255)
+    assert completer.complete(image, full) == completer.complete(picture(40, 30, seed=1), full)
+
+
+def test_at_its_own_size_the_networks_output_fills_the_hole(completer):
+    image = picture(SIZE, SIZE)
+    mask = hole_in(image)
+    pixels, hole = (torch.from_numpy(np.array(one))[None, None].float() / 255 for one in (image, mask))
+
+    with torch.no_grad():
+        output = (completer.module(pixels, hole).clamp(0, 1) * 255).round().byte()[0, 0].numpy()
+
+    expected = np.where(np.asarray(mask) > 0, output, np.asarray(image))
+    assert np.array_equal(np.asarray(completer.complete(image, mask)), expected)
+
+
+def test_a_grey_network_completes_each_channel_by_itself(completer):
+    image = picture(50, 40, "RGB")
+    mask = hole_in(image)
+    channels = [completer.complete(band, mask) for band in image.split()]
+    difference = np.asarray(Image.merge("RGB", channels), int) - np.asarray(completer.complete(image, mask))
+    assert np.abs(difference).max() <= 1  # batches of other sizes may round otherwise
+
+
+def test_a_batch_is_as_one_by_one(completer):
+    images = [picture(32, 32), picture(50, 40, "RGB"), picture(9, 70)]
+    masks = [hole_in(image) for image in images]
+    for together, image, mask in zip(completer.complete_batch(images, masks), images, masks, strict=True):
+        alone = completer.complete(image, mask)
+        assert (together.mode, together.size) == (alone.mode, alone.size)
+        assert np.abs(np.asarray(together, int) - np.asarray(alone, int)).max() <= 1
+    assert completer.complete_batch([], []) == []
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "RGB"])
+def test_masks_of_other_modes(completer, mode):
+    image = picture(32, 32)
+    mask = hole_in(image)
+    assert completer.complete(image, mask.convert(mode)) == completer.complete(image, mask)
+
+
+@pytest.mark.parametrize(("level", "is_hole"), [(127, False), (128, True)])
+def test_a_mask_is_cut_at_half(completer, level, is_hole):
+    image = picture(32, 32)
+    completed = completer.complete(image, Image.new("L", image.size, level))
+    assert (completed != image) is is_hole
+
+
+@pytest.mark.parametrize(
+    ("mode", "mask_size", "message"),
+    [
+        ("L", (31, 32), "the mask is 31x32, the picture 32x32; give a mask of its size"),
+        ("RGBA", (32, 32), "the picture is of mode RGBA; give one of mode L or RGB (image.convert('RGB'))"),
+    ],
+)
+def test_what_does_not_fit_is_told(completer, mode, mask_size, message):
+    with pytest.raises(InputError) as raised:
+        completer.complete(Image.new(mode, (32, 32)), Image.new("L", mask_size))
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [((32, 32), (12, 12, 20, 20)), ((64, 32), (24, 12, 40, 20)), ((320, 160), (120, 60, 200, 100))],
+)
+def test_a_hole_is_scaled_to_the_picture(completer, size, box):
+    mask = completer.cut_hole(Image.new("L", size))
+    assert (mask.mode, mask.size, mask.getbbox()) == ("L", size, box)
+    assert set(np.asarray(mask).flat) == {0, 255}
+
+
+def test_the_same_seed_cuts_the_same_hole(completer, monkeypatch):
+    def one_column(size, seeds):
+        mask = torch.zeros(len(seeds), 1, *size)
+        mask[..., int(seeds[0]) % size[1]] = 1
+        return mask
+
+    monkeypatch.setattr(completer, "mask_generator", one_column)
+    boxes = [completer.cut_hole(picture(32, 32), seed).getbbox() for seed in (*range(9), 0)]
+    assert boxes[0] == boxes[-1]
+    assert len(set(boxes)) > 3
+
+
+def test_completing_twice_gives_the_same(completer):
+    image = picture(50, 40, "RGB")
+    assert completer.complete(image, hole_in(image)) == completer.complete(image, hole_in(image))
+
+
+def test_the_network_is_in_evaluation_mode(completer):
+    assert not any(module.training for module in completer.module.modules())
+    before = {key: value.clone() for key, value in completer.module.state_dict().items()}
+    completer.complete(picture(32, 32), hole_in(picture(32, 32)))
+    after = completer.module.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())  # batch norm learns nothing
+
+
+def test_the_package_hands_out_the_completer_late():
+    assert imcomp.Completer is Completer
+    with pytest.raises(AttributeError, match="Compleeter"):
+        _ = imcomp.Compleeter
+
+
+@pytest.mark.slow
+def test_completing_needs_no_hydra():
+    script = "import sys; from imcomp import Completer; print({'hydra', 'omegaconf'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "no checkpoint .*; give the path of a .ckpt file"),
+        (b"", "damaged or not a checkpoint"),
+        (b"no checkpoint at all", "damaged or not a checkpoint"),
+        ({"weights": torch.zeros(1)}, "is not a checkpoint of imcomp"),
+        ([1, 2], "is not a checkpoint of imcomp"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_told(tmp_path, content, words):
+    path = tmp_path / "a.ckpt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(InputError, match=words) as raised:
+        Completer(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_truncated_checkpoint_is_told(tmp_path):
+    path = save_checkpoint(tmp_path / "a.ckpt")
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(InputError, match="is damaged or"):
+        Completer(path)
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"datamodule_hyper_parameters": None}, "does not say how its network was trained"),
+        ({"datamodule_hyper_parameters": {"mask": {"name": "center"}}}, "does not say which size and hole"),
+        ({"datamodule_hyper_parameters": {"size": 32, "mask": {"name": "star"}}}, "unknown mask 'star'"),
+        ({"hyper_parameters": {"network": "gan"}}, "cannot rebuild: unknown network 'gan'"),
+        ({"hyper_parameters": {"channels": [4, 8], "wings": 2}}, "cannot rebuild: .*wings"),
+        ({"hyper_parameters": {"channels": [8, 8]}}, "cannot rebuild: .*size mismatch"),
+        ({"state_dict": {}}, "cannot rebuild: .*Missing key"),
+        ({"extra": Evil()}, "damaged or not a checkpoint"),
+    ],
+)
+def test_a_foreign_checkpoint_is_told_and_executes_nothing(tmp_path, capsys, changes, words):
+    with pytest.raises(InputError, match=words) as raised:
+        Completer(save_checkpoint(tmp_path / "a.ckpt", **changes))
+    assert "\n" not in str(raised.value)
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_loading_needs_the_checkpoint_alone(tmp_path):
+    trained = load_trained(str(save_checkpoint(tmp_path / "a.ckpt", 3)))
+    assert trained.module.in_channels == 3
+    assert trained.data["size"] == SIZE
+
+
+@pytest.mark.parametrize("name", ["abacus", "", "cpu:x", "hpu"])
+def test_an_unknown_device_is_told(name):
+    with pytest.raises(InputError, match=f"^device '{name}' is not there .*; give auto or cpu$") as raised:
+        find_device(name)
+    assert "\n" not in str(raised.value)
+
+
+def test_devices():
+    assert find_device("cpu") == torch.device("cpu")
+    assert (
+        find_device("auto").type
+        == (torch.accelerator.current_accelerator(check_available=True) or find_device("cpu")).type
+    )

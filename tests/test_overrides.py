@@ -1,0 +1,187 @@
+"""Going on with an earlier run, and Hydra's errors in one line."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from imcomp.cli import config_dir
+from imcomp.errors import InputError
+from imcomp.overrides import check_groups, expand_resume, explain, mask_as_file
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """A run's folder as a run leaves it."""
+
+    def made(name="outputs/train/now", overrides=("model.lr=0.1",)):
+        run = tmp_path / name
+        (run / "checkpoints").mkdir(parents=True)
+        (run / ".hydra").mkdir()
+        OmegaConf.save(OmegaConf.create([*overrides]), run / ".hydra" / "overrides.yaml")
+        for file in ("last.ckpt", "best.ckpt"):
+            (run / "checkpoints" / file).touch()
+        return run
+
+    return made
+
+
+def parsed(arguments):
+    """Keys and values as Hydra reads them; the last of a key wins."""
+    overrides = OverridesParser.create().parse_overrides(arguments)
+    return {override.get_key_element().lstrip("+~"): override.value() for override in overrides}
+
+
+def resume(value):
+    """As a shell hands it over, quoted for Hydra."""
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"resume='{escaped}'"
+
+
+@pytest.mark.parametrize("name", ["outputs/train/now", "a b/c d", "it's", 'a "b"', "a=b,c", "run (2) [x]", "α"])
+def test_a_folder_of_any_name_is_gone_on_with(make_run, name):
+    run = make_run(name)
+    assert parsed(expand_resume([resume(run), "trainer.max_epochs=9"])) == {
+        "model.lr": 0.1,
+        "trainer.max_epochs": 9,
+        "resume": str(run / "checkpoints" / "last.ckpt"),
+        "hydra.run.dir": str(run),
+    }
+
+
+def test_an_unquoted_folder_with_a_space(make_run):
+    run = make_run("a b")
+    assert parsed(expand_resume([f"resume={run}"]))["resume"] == str(run / "checkpoints" / "last.ckpt")
+
+
+def test_a_file_of_a_run_is_gone_on_with(make_run):
+    run = make_run()
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    expanded = parsed(expand_resume([resume(checkpoint)]))
+    assert (expanded["resume"], expanded["hydra.run.dir"]) == (str(checkpoint), str(run))
+
+
+@pytest.mark.parametrize("outputs", ["outputs", "elsewhere", "else where"])
+def test_the_last_run(make_run, tmp_path, monkeypatch, outputs):
+    monkeypatch.chdir(tmp_path)
+    run = make_run(f"{outputs}/train/now")
+    (tmp_path / outputs / "latest").symlink_to("train/now")
+    arguments = ["resume=last"] if outputs == "outputs" else ["resume=last", f"paths.outputs='{outputs}'"]
+    assert parsed(expand_resume(arguments))["hydra.run.dir"] == str(run)
+
+
+@pytest.mark.parametrize(
+    ("stored", "now", "expected"),
+    [
+        (["model.lr=1", "seed=2"], ["seed=3"], ["model.lr=1", "seed=3"]),
+        (["data=folder", "data.root=a"], ["data.root=b"], ["data=folder", "data.root=b"]),
+        (["+trainer.x=1"], ["+trainer.x=2"], ["+trainer.x=2"]),
+        (["+trainer.x=1"], ["trainer.x=2"], ["+trainer.x=1", "trainer.x=2"]),  # what was added is changed
+        (["model.lr=1"], ["~model.lr"], ["~model.lr"]),
+        (["~callbacks.graph"], [], ["~callbacks.graph"]),
+        (["resume=a", "init=b", "seed=1"], [], ["seed=1"]),
+        (["seed=1"], ["--cfg", "job"], ["seed=1", "--cfg", "job"]),
+    ],
+)
+def test_what_is_given_now_wins(make_run, stored, now, expected):
+    run = make_run(overrides=stored)
+    assert expand_resume([*now, resume(run)])[:-2] == expected
+
+
+def test_the_result_composes(make_run):
+    run = make_run(overrides=["+trainer.gradient_clip_val=1", "data=folder", "data.root='a b'"])
+    with initialize_config_dir(str(config_dir())):
+        cfg = compose("train", expand_resume([resume(run), "trainer.gradient_clip_val=2"])[:-1])
+    assert (cfg.data.root, cfg.trainer.gradient_clip_val) == ("a b", 2)
+    assert cfg.resume == str(run / "checkpoints" / "last.ckpt")
+
+
+def test_a_checkpoint_in_no_run_starts_a_new_one(tmp_path):
+    checkpoint = tmp_path / "some.ckpt"
+    checkpoint.touch()
+    assert expand_resume(["seed=1", resume(checkpoint)]) == ["seed=1", f"resume='{checkpoint}'"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["seed=1"], ["resume=null"], ["resume="], ["-m", "resume=last"], ["resume=last", "--multirun"]]
+)
+def test_all_else_is_left_as_it_is(arguments):
+    assert expand_resume(arguments) == arguments
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("last", "resume=last: there is no last run at outputs/latest; give resume=PATH of a run's folder"),
+        ("nowhere", "resume=nowhere: no checkpoint nowhere; give a run's folder or a .ckpt file"),
+        ("empty", "resume=empty: no checkpoint empty/checkpoints/last.ckpt; give a run's folder or a .ckpt file"),
+    ],
+)
+def test_nothing_to_resume(tmp_path, monkeypatch, value, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError) as raised:
+        expand_resume([f"resume={value}"])
+    assert str(raised.value) == words
+
+
+def test_a_mask_is_a_file_in_prediction():
+    assert mask_as_file(["input=a", "mask=b.png"]) == ["input=a", "mask.file=b.png"]
+    with initialize_config_dir(str(config_dir())):
+        assert compose("predict", mask_as_file(["mask='a b.png'"])).mask.file == "a b.png"
+
+
+def test_a_group_without_an_option_is_told():
+    check_groups(["data=folder", "resume=null", "model.scheduler=null", "--help"], config_dir())
+    with pytest.raises(InputError, match=r"^debug=null names no option; choose from .*fast.*, or leave it out$"):
+        check_groups(["debug=null"], config_dir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model.lrr=1"], ["unknown key model.lrr; did you mean model.lr?", "+model.lrr=..."]),
+        (["modle.lr=1"], ["unknown key modle.lr; did you mean model.lr?"]),
+        (["modell=unet"], ["unknown key modell; did you mean model?"]),
+        (["data=folder", "data.rot=x"], ["unknown key data.rot; did you mean data.root?"]),
+        (["data=folder", "data.root=x", "data.count=3"], ["unknown key data.count;"]),
+        (["experiment=referense"], ["experiment=referense is unknown; did you mean reference?"]),
+        (["data=sintetic"], ["data=sintetic is unknown; did you mean synthetic?"]),
+        (["data=zzz"], ["data=zzz is unknown; choose from folder, "]),
+        (["model.lr=[1"], ["cannot read 'model.lr=[1'", "quote the value: 'model.lr=\"...\"'"]),
+        (["model.lr"], ["cannot read 'model.lr'; write key=value, such as model.lr=..."]),
+    ],
+)
+def test_hydras_errors_are_one_line_that_says_what_to_do(arguments, words):
+    with pytest.raises(HydraException) as raised, initialize_config_dir(str(config_dir())):
+        compose("train", arguments)
+    line = explain(raised.value, config_dir(), "train", arguments)
+    assert "\n" not in line
+    assert all(word in line for word in words), line
+    assert "base" not in line  # what the options of a group share
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "line"),
+    [
+        ({"data": {"root": "???"}}, "data.root", "data.root is not given; give data.root=..."),
+        ({}, "model", "model is not in the config and is needed; give model=..., or leave out ~model"),
+    ],
+)
+def test_a_missing_value_is_told(config, key, line):
+    cfg = OmegaConf.create(config)
+    OmegaConf.set_struct(cfg, True)
+    with pytest.raises(OmegaConfBaseException) as raised:
+        OmegaConf.select(cfg, key, throw_on_missing=True) or cfg[key]
+    assert explain(raised.value, config_dir(), "train") == line
+
+
+def test_a_file_that_cannot_be_opened_is_named():
+    line = explain(FileNotFoundError(2, "No such file or directory", "a/b"), config_dir(), "train")
+    assert line == "a/b: no such file or directory; give another path or mend it"
+
+
+def test_other_messages_become_one_line():
+    assert explain(ValueError("a\n  b"), config_dir(), "train") == "a b"

@@ -1,0 +1,277 @@
+"""Files in, files out."""
+
+import csv
+import logging
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imcomp.errors import InputError
+from imcomp.prediction import Inputs, Prediction, find_inputs, output_names, predict, side_by_side
+
+
+class Painter:
+    """Fills holes with one shade; cuts the left half."""
+
+    def __init__(self, shade=0):
+        self.shade = shade
+        self.batches = []
+        self.seeds = []
+
+    def cut_hole(self, image, seed=0):
+        self.seeds.append(seed)
+        mask = Image.new("L", image.size)
+        mask.paste(255, (0, 0, image.width // 2, image.height))
+        return mask
+
+    def complete_batch(self, images, masks):
+        self.batches.append(len(images))
+        fills = (Image.new("RGB", image.size, (self.shade,) * 3).convert(image.mode) for image in images)
+        return [Image.composite(*both) for both in zip(fills, images, masks, strict=True)]
+
+
+def save(path, shade=100, size=(4, 2), mode="L"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (shade,) * 3).convert(mode).save(path)
+    return path
+
+
+def tree(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def table(folder):
+    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        return [*csv.DictReader(file)]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    root = tmp_path / "photos"
+    for name in ("b.png", "a.jpg", "deep/c.bmp", "deep/er/d.png"):
+        save(root / name)
+    (root / "notes.txt").write_text("no picture")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("photos", ["a.jpg", "b.png", "deep/c.bmp", "deep/er/d.png"]),
+        ("photos/", ["a.jpg", "b.png", "deep/c.bmp", "deep/er/d.png"]),
+        ("photos/b.png", ["b.png"]),
+        ("photos/*.png", ["b.png"]),
+        ("photos/**/*.png", ["b.png", "deep/er/d.png"]),
+        ("photos/deep/*/?.png", ["er/d.png"]),
+        ("photos/[ab].*", ["a.jpg", "b.png"]),
+        ("./photos/*.png", ["b.png"]),
+    ],
+)
+@pytest.mark.parametrize("absolute", [False, True])
+def test_inputs(photos, monkeypatch, pattern, names, absolute):
+    monkeypatch.chdir(photos.parent)
+    found = find_inputs(f"{photos.parent}/{pattern}" if absolute else pattern)
+    assert [path.relative_to(found.root).as_posix() for path in found.paths] == names
+
+
+@pytest.mark.parametrize("name", ["a b", "a [1]", "[ab]", "it's", "100%", "α"])
+def test_inputs_of_odd_names(tmp_path, name):
+    file = save(tmp_path / name / f"{name}.png")
+    assert find_inputs(str(file)).paths == [file]
+    assert find_inputs(str(file.parent)).paths == [file]
+    assert find_inputs(f"{file.parent}/*.png") == Inputs(file.parent, [file])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("nowhere", "input=nowhere: no such file or folder"),
+        ("nowhere/a.png", "input=nowhere/a.png: no such file or folder"),
+        ("empty", "input=empty: no picture there"),
+        ("*.gif", r"input=\*.gif: no picture there"),
+        ("nowhere/**/*.png", "no picture there"),
+    ],
+)
+def test_no_inputs(tmp_path, monkeypatch, pattern, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=words):
+        find_inputs(pattern)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a.jpg", "b/a.jpg"], ["a.png", "b/a.png"]),
+        (["a.bmp", "a.jpg", "b.jpg"], ["a.bmp.png", "a.jpg.png", "b.png"]),
+        (["a.png"], ["a.png"]),
+        (["a"], ["a.png"]),
+        (["a.tar.gif"], ["a.tar.png"]),
+        (["a.bmp", "a.jpg", "a.jpg.bmp"], ["a.bmp.png", "a.jpg.png", "a.jpg.bmp.png"]),
+    ],
+)
+def test_outputs_are_named_after_inputs_and_never_the_same(tmp_path, names, expected):
+    outputs = [path.as_posix() for path in output_names(Inputs(tmp_path, [tmp_path / name for name in names]))]
+    assert outputs == expected
+    assert len(set(outputs)) == len(names)
+
+
+def test_names_and_folders_are_kept(photos, tmp_path):
+    output = tmp_path / "completed"
+    assert predict(Painter(), find_inputs(str(photos)), output) == {}
+    names = ["a.png", "b.png", "deep/c.png", "deep/er/d.png"]
+    assert tree(output) == sorted([*names, *(f"side_by_side/{name}" for name in names), "predictions.csv"])
+    for name in names:
+        with Image.open(output / name) as image:
+            assert (image.format, image.size, image.mode) == ("PNG", (4, 2), "L")
+
+
+def test_the_table_says_how_good_it_is(tmp_path):
+    save(tmp_path / "in" / "far.png", shade=255)  # completed with 0: wrong by 1 everywhere in the hole
+    save(tmp_path / "in" / "near.png", shade=51, mode="RGB")  # wrong by 0.2
+    save(tmp_path / "in" / "right.png", shade=0)
+    predict(Painter(shade=0), find_inputs(str(tmp_path / "in")), tmp_path / "out")
+    columns = {"width": "4", "height": "2", "hole_pixels": "4"}
+    assert table(tmp_path / "out") == [
+        {"file": "far.png", **columns, "mse": "1", "accuracy": "0", "psnr": "0.00"},
+        {"file": "near.png", **columns, "mse": "0.04", "accuracy": "0", "psnr": f"{10 * math.log10(25):.2f}"},
+        {"file": "right.png", **columns, "mse": "0", "accuracy": "1", "psnr": "100.00"},
+    ]
+
+
+def test_accuracy_is_an_error_of_at_most_five_thousandths(tmp_path):
+    for shade in (18, 19):  # (18 / 255)^2 = 0.00498, (19 / 255)^2 = 0.00555
+        save(tmp_path / "in" / f"{shade}.png", shade=shade)
+    predict(Painter(), find_inputs(str(tmp_path / "in")), tmp_path / "out")
+    assert [row["accuracy"] for row in table(tmp_path / "out")] == ["1", "0"]
+
+
+def test_with_a_mask_of_ones_own_the_truth_is_unknown(tmp_path):
+    save(tmp_path / "in" / "a.png", shade=200)
+    mask = Image.new("L", (4, 2))
+    mask.putpixel((3, 1), 255)
+    predict(Painter(shade=7), find_inputs(str(tmp_path / "in")), tmp_path / "out", mask=mask)
+    (row,) = table(tmp_path / "out")
+    assert row == {
+        "file": "a.png",
+        "width": "4",
+        "height": "2",
+        "hole_pixels": "1",
+        "mse": "",
+        "accuracy": "",
+        "psnr": "",
+    }
+    with Image.open(tmp_path / "out" / "a.png") as image:
+        assert np.asarray(image).tolist() == [[200] * 4, [200, 200, 200, 7]]
+    with Image.open(tmp_path / "out" / "side_by_side" / "a.png") as image:
+        assert image.width == 2 * 4 + 4  # masked and completed
+
+
+def test_an_empty_mask_changes_nothing(tmp_path):
+    file = save(tmp_path / "in" / "a.png", shade=200)
+    predict(Painter(), find_inputs(str(file)), tmp_path / "out", mask=Image.new("L", (4, 2)))
+    with Image.open(tmp_path / "out" / "a.png") as image:
+        assert set(np.asarray(image).flat) == {200}
+
+
+def test_a_mask_of_another_size_names_the_picture(tmp_path):
+    file = save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=f"^the mask is 5x5, {file} is 4x2; give a mask of its size$"):
+        predict(Painter(), find_inputs(str(file)), tmp_path / "out", mask=Image.new("L", (5, 5)))
+
+
+def test_panels_from_left_to_right(tmp_path):
+    image, completed = Image.new("L", (2, 1), 9), Image.new("L", (2, 1), 5)
+    mask = Image.fromarray(np.array([[255, 0]], np.uint8))
+    sheet = side_by_side(Prediction(tmp_path, image, mask, completed, mse=0.0))
+    assert np.asarray(sheet).tolist() == [[0, 9, *[255] * 4, 5, 5, *[255] * 4, 9, 9]]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 99])
+def test_unreadable_files_are_named_and_the_rest_goes_on(photos, tmp_path, batch_size):
+    (photos / "aa.png").write_bytes(b"no picture")
+    (photos / "deep" / "empty.jpg").touch()
+    painter = Painter()
+    unreadable = predict(painter, find_inputs(str(photos)), tmp_path / "out", batch_size=batch_size)
+    assert [*unreadable] == [photos / "aa.png", photos / "deep" / "empty.jpg"]
+    assert unreadable[photos / "deep" / "empty.jpg"] == "file is empty"
+    assert [row["file"] for row in table(tmp_path / "out")] == ["a.jpg", "b.png", "deep/c.bmp", "deep/er/d.png"]
+    assert sum(painter.batches) == 4
+    assert max(painter.batches) <= batch_size
+
+
+def test_where_nothing_can_be_read_the_table_is_empty(tmp_path):
+    (tmp_path / "a.png").touch()
+    assert predict(Painter(), find_inputs(str(tmp_path)), tmp_path / "out") == {tmp_path / "a.png": "file is empty"}
+    assert table(tmp_path / "out") == []
+
+
+def test_holes_depend_on_the_seed_and_the_place_alone(photos, tmp_path):
+    def seeds(seed, batch_size):
+        painter = Painter()
+        predict(painter, find_inputs(str(photos)), tmp_path / "out", seed=seed, batch_size=batch_size)
+        return painter.seeds
+
+    assert seeds(0, 1) == seeds(0, 3)
+    assert len({*seeds(0, 1), *seeds(1, 1)}) == 8
+
+
+def test_running_again_gives_the_same_bytes(photos, tmp_path):
+    def contents():
+        predict(Painter(50), find_inputs(str(photos)), tmp_path / "out")
+        return {name: (tmp_path / "out" / name).read_bytes() for name in tree(tmp_path / "out")}
+
+    assert contents() == contents()
+
+
+def test_inputs_are_never_written_over(photos):
+    before = {name: (photos / name).read_bytes() for name in tree(photos)}
+    with pytest.raises(InputError, match="would overwrite the inputs; give another folder"):
+        predict(Painter(), find_inputs(str(photos / "b.png")), photos)
+    save(photos / "side_by_side" / "x.png")
+    with pytest.raises(InputError, match="would overwrite the inputs; give another folder"):
+        predict(Painter(), find_inputs(str(photos / "side_by_side")), photos)
+    (photos / "side_by_side" / "x.png").unlink()
+    assert {name: (photos / name).read_bytes() for name in tree(photos)} == before
+
+
+def test_the_inputs_folder_is_no_output(photos):
+    with pytest.raises(InputError, match="is the folder of the inputs; give another"):
+        find_inputs(str(photos), photos.parent / "photos" / "deep" / "..")
+
+
+@pytest.mark.parametrize("pattern", ["", "/**/*.png"])
+def test_an_output_inside_the_inputs_is_not_taken_for_input(photos, pattern):
+    output = photos / "completed"
+    for _ in range(2):
+        inputs = find_inputs(f"{photos}{pattern}", output)
+        predict(Painter(), inputs, output)
+    assert "completed/completed" not in "".join(tree(photos))
+    assert len(table(output)) == (2 if pattern else 4)
+
+
+def test_an_output_around_the_inputs_is_allowed(photos, tmp_path):
+    inputs = find_inputs(str(photos / "deep"), photos)
+    predict(Painter(), inputs, photos)
+    assert {"c.png", "er/d.png"} <= {*tree(photos)}
+
+
+def test_two_pictures_never_share_a_file(photos, tmp_path):
+    save(photos / "side_by_side" / "b.png")
+    with pytest.raises(InputError, match="two pictures would be written to"):
+        predict(Painter(), find_inputs(str(photos)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_of_nothing_is_told(photos, tmp_path, batch_size):
+    with pytest.raises(InputError, match=r"batch_size=.* is no number of pictures"):
+        predict(Painter(), find_inputs(str(photos)), tmp_path / "out", batch_size=batch_size)
+
+
+def test_no_warning_is_logged(photos, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        predict(Painter(), find_inputs(str(photos)), tmp_path / "out")
+    assert caplog.messages == []
