@@ -97,8 +97,8 @@ class TestFiles:
             again = compose("config")
 
         assert OmegaConf.to_container(again) == OmegaConf.to_container(run.cfg, resolve=True)
-        again.data.size = 32  # what the file holds can be trained on again
-        assert build(again.data, "data", mask=OmegaConf.to_container(again.mask)).size == 32
+        again.data.size = 48  # what the file holds can be trained on again
+        assert build(again.data, "data", mask=OmegaConf.to_container(again.mask)).size == 48
 
     def test_latest_points_to_the_last_run(self, train_config, tmp_path):
         train(train_config(tmp_path, *QUIET, "trainer.max_epochs=1", run="first"))
@@ -195,14 +195,14 @@ class TestCheckpoints:
         datamodule = InpaintingDataModule.load_from_checkpoint(file, weights_only=True)
 
         assert same_weights(module.state_dict(), weights)
-        assert (datamodule.size, datamodule.mask.size) == (64, (10, 10))
+        assert (datamodule.size, datamodule.mask.size) == (64, (40, 40))
 
     def test_hyper_parameters_are_plain(self, run):
         saved = torch.load(run.folder / "checkpoints" / "last.ckpt", weights_only=True)
         for key in ("hyper_parameters", "datamodule_hyper_parameters"):
             assert impurities(dict(saved[key])) == []
         assert saved["hyper_parameters"]["scheduler"] == {"name": "step", "step_size": 30, "gamma": 0.5}
-        assert saved["datamodule_hyper_parameters"]["mask"] == {"name": "center", "size": 10, "center": [0.5, 0.5]}
+        assert saved["datamodule_hyper_parameters"]["mask"] == {"name": "center", "size": 40, "center": [0.5, 0.5]}
 
 
 def impurities(value):
