@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torchvision.utils import make_grid
@@ -165,6 +166,12 @@ class ProgressBar(RichProgressBar):
     """Lightning's bar, with the names that matter, short enough for one line: loss, val/mse, images/s."""
 
     _SHORT: ClassVar = {"train/loss": "loss", "val/mse": "val/mse", "train/images_per_second": "images/s"}
+
+    def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
+        """Lightning's columns without batches a second, which images a second say better."""
+        return [
+            column for column in super().configure_columns(trainer) if not isinstance(column, ProcessingSpeedColumn)
+        ]
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         metrics = super().get_metrics(trainer, pl_module)

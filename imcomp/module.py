@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import LRScheduler, StepLR
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, StepLR
 from torchmetrics import MetricCollection
 
 from imcomp.batch import Batch
@@ -132,12 +132,14 @@ class InpaintingModule(pl.LightningModule):
         """Optimiser, and the schedule stepped once an epoch."""
         optimizer = OPTIMIZERS[self.optimizer_name](self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
         if self.scheduler is None:
-            return optimizer
-        options = {key: value for key, value in self.scheduler.items() if key != "name"}
-        try:
-            schedule = SCHEDULERS[self.scheduler["name"]](optimizer, **options)
-        except TypeError as error:
-            raise ValueError(f"scheduler {self.scheduler['name']!r}: {error}") from error
+            # a rate that stays, so that it is logged as `lr` in every run
+            schedule: LRScheduler = ConstantLR(optimizer, factor=1.0)
+        else:
+            options = {key: value for key, value in self.scheduler.items() if key != "name"}
+            try:
+                schedule = SCHEDULERS[self.scheduler["name"]](optimizer, **options)
+            except TypeError as error:
+                raise ValueError(f"scheduler {self.scheduler['name']!r}: {error}") from error
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "name": "lr"}}
 
     def _step(self, batch: Batch, phase: Phase) -> tuple[Tensor, Tensor]:

@@ -97,22 +97,32 @@ def test_a_wrong_option_is_told_with_the_choices(options, message):
 
 class TestOptimizer:
     def test_adam_gets_rate_and_decay(self):
-        optimizer = InpaintingModule(lr=0.5, weight_decay=0.25, **SMALL).configure_optimizers()
+        optimizer = InpaintingModule(lr=0.5, weight_decay=0.25, **SMALL).configure_optimizers()["optimizer"]
 
         assert isinstance(optimizer, torch.optim.Adam)
         assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (0.5, 0.25)
 
     def test_adamw_is_there_too(self):
         assert isinstance(
-            InpaintingModule(optimizer="adamw", **SMALL).configure_optimizers(),
+            InpaintingModule(optimizer="adamw", **SMALL).configure_optimizers()["optimizer"],
             torch.optim.AdamW,
         )
 
     def test_all_weights_are_trained(self):
         module = InpaintingModule(**SMALL)
-        (group,) = module.configure_optimizers().param_groups
+        (group,) = module.configure_optimizers()["optimizer"].param_groups
 
         assert len(group["params"]) == len([*module.network.parameters()])
+
+    def test_without_a_scheduler_the_rate_stays_and_is_logged_alike(self):
+        configured = InpaintingModule(lr=0.5, scheduler=None, **SMALL).configure_optimizers()
+        schedule = configured["lr_scheduler"]["scheduler"]
+        configured["optimizer"].step()
+        for _ in range(100):
+            schedule.step()
+
+        assert configured["lr_scheduler"]["name"] == "lr"
+        assert schedule.get_last_lr() == [0.5]
 
     def test_the_rate_halves_every_thirty_epochs(self):
         rates = []
