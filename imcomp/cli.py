@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 def train(cfg: "DictConfig") -> float:
     """Train; return the lowest value of the monitored metric, for sweeps."""
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
     from imcomp.config import check_settings
     from imcomp.report import report_run
     from imcomp.training import train as run_training
@@ -35,7 +37,7 @@ def train(cfg: "DictConfig") -> float:
     if not 0 <= cfg.seed < 1 << 32:
         raise InputError(f"seed={cfg.seed} is out of range; give one from 0 to {(1 << 32) - 1}")
     metrics = run_training(cfg)
-    report_run(metrics, Path(cfg.paths.output_dir))
+    rank_zero_only(report_run)(metrics, Path(cfg.paths.output_dir))  # one of several processes speaks
     return metrics[cfg.monitor]
 
 

@@ -148,8 +148,10 @@ class InpaintingModule(pl.LightningModule):
         metrics: MetricCollection = getattr(self, f"{phase}_metrics")
         metrics.update(output.detach(), batch.image, batch.mask)
         size = len(batch.image)
-        training = phase == "train"
-        self.log(f"{phase}/loss", loss, on_step=training, on_epoch=not training, prog_bar=training, batch_size=size)
+        if phase == "train":
+            self.log("train/loss", loss, on_step=True, prog_bar=True, batch_size=size)
+        else:
+            self.log(f"{phase}/loss", loss, on_epoch=True, sync_dist=True, batch_size=size)
         for name, metric in metrics.items():
             self.log(name, metric, on_step=False, on_epoch=True, prog_bar=name == "val/mse", batch_size=size)
         return loss, output
