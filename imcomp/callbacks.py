@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
-from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedColumn
+from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedColumn, RichProgressBarTheme
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torchvision.utils import make_grid
@@ -166,6 +166,9 @@ class ProgressBar(RichProgressBar):
     """Lightning's bar, with the names that matter, short enough for one line: loss, val/mse, images/s."""
 
     _SHORT: ClassVar = {"train/loss": "loss", "val/mse": "val/mse", "train/images_per_second": "images/s"}
+
+    def __init__(self) -> None:
+        super().__init__(theme=RichProgressBarTheme(metrics_format=".4g"))  # an MSE of 0.0014 is not 0.001
 
     def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
         """Lightning's columns without batches a second, which images a second say better."""

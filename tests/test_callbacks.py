@@ -249,3 +249,7 @@ def test_the_progress_bar_shows_three_short_names(monkeypatch):
     monkeypatch.setattr(pl.callbacks.RichProgressBar, "get_metrics", lambda *_: every)
 
     assert ProgressBar().get_metrics(None, None) == {"loss": 0.5, "val/mse": 0.25, "images/s": 16}
+
+
+def test_the_bar_shows_small_errors():
+    assert f"{0.00141:{ProgressBar().theme.metrics_format}}" == "0.00141"
