@@ -169,7 +169,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"no checkpoint {path}; give the path of a .ckpt file, such as outputs/latest/checkpoints/best.ckpt"
         )
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} is damaged or cannot be read ({error.strerror}); give another .ckpt file") from error
+    with file:
         try:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # how a damaged file fails, from a bad seek to a failed assert, is torch's to know

@@ -39,10 +39,7 @@ def load_trained(path: str | Path) -> Trained:
     Raises:
         InputError: not a checkpoint of imcomp's, or a damaged one.
     """
-    try:
-        checkpoint = read_checkpoint(path)
-    except OSError as error:  # torch's, of a file that is cut short
-        raise InputError(f"{path} is damaged or cannot be read ({error.strerror}); give another .ckpt file") from error
+    checkpoint = read_checkpoint(path)
     data = checkpoint.get("datamodule_hyper_parameters")
     if data is None:
         raise InputError(f"{path} does not say how its network was trained; give a .ckpt that train.py wrote")

@@ -40,6 +40,17 @@ def number_range(key: str, value: Any, lowest: float, highest: float = float("in
     return float(low), float(high)
 
 
+def reference_side(relative_to: int | None) -> int | None:
+    """Check the shorter side, in pixels, of the picture that lengths are given for; None for pixels of any picture.
+
+    Raises:
+        ValueError: anything but None or a whole number of at least 1.
+    """
+    if relative_to is not None:
+        whole_range("relative_to", [relative_to, relative_to], 1)
+    return relative_to
+
+
 def scale_of(relative_to: int | None, image_size: tuple[int, int]) -> float:
     """How many of the picture's pixels one pixel of a picture with a shorter side of ``relative_to`` is."""
     return min(image_size) / relative_to if relative_to else 1.0

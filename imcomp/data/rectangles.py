@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from imcomp.data.ranges import area_range, draw_within, number_range, scale_of, whole_range
+from imcomp.data.ranges import area_range, draw_within, number_range, reference_side, scale_of, whole_range
 from imcomp.data.seeds import integers, random_bits, uniform
 
 SIDES = ("left", "right", "top", "bottom")
@@ -84,9 +84,7 @@ class BoxMask:
         sides = size if _is_pair(size, Sequence) else (size, size)
         self.height, self.width = (whole_range("size", side, 1) for side in sides)  # type: ignore[union-attr]
         self.margin, _ = whole_range("margin", [margin, margin], 0)
-        self.relative_to = relative_to
-        if relative_to is not None:
-            whole_range("relative_to", [relative_to, relative_to], 1)
+        self.relative_to = reference_side(relative_to)
         self.area = area_range(area)
 
     def __call__(self, image_size: tuple[int, int], seeds: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from imcomp.data.ranges import area_range, draw_within, number_range, scale_of, whole_range
+from imcomp.data.ranges import area_range, draw_within, number_range, reference_side, scale_of, whole_range
 from imcomp.data.seeds import integers, random_bits, uniform
 
 
@@ -50,9 +50,7 @@ class BrushMask:
         self.angle = number_range("angle", angle, 0, 180)
         self.length = number_range("length", length, 0)
         self.width = number_range("width", width, 1)
-        self.relative_to = relative_to
-        if relative_to is not None:
-            whole_range("relative_to", [relative_to, relative_to], 1)
+        self.relative_to = reference_side(relative_to)
         self.area = area_range(area)
 
     def __call__(self, image_size: tuple[int, int], seeds: Tensor) -> Tensor:
