@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from imcomp.box import Box
 from imcomp.data.ranges import area_range, draw_within, number_range, reference_side, scale_of, whole_range
 from imcomp.data.seeds import integers, random_bits, uniform
 
@@ -32,8 +33,8 @@ class CenterMask:
         self.size = (sides[0], sides[1])
         self.center = (float(center[0]), float(center[1]))
 
-    def box(self, image_size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Place the hole: top, left, bottom, right in pixels (the last two exclusive)."""
+    def box(self, image_size: tuple[int, int]) -> Box:
+        """Place the hole."""
         edges = []
         for name, extent, length, centre in zip(("high", "wide"), image_size, self.size, self.center, strict=True):
             # an odd remainder goes below and to the right, as integer division does for the reference's 108..148;
@@ -46,12 +47,11 @@ class CenterMask:
                 )
             edges.append((start, start + length))
         (top, bottom), (left, right) = edges
-        return top, left, bottom, right
+        return Box(top, left, bottom, right)
 
     def __call__(self, image_size: tuple[int, int], seeds: Tensor) -> Tensor:
-        top, left, bottom, right = self.box(image_size)
         mask = torch.zeros(len(seeds), 1, *image_size, device=seeds.device)
-        mask[..., top:bottom, left:right] = 1
+        self.box(image_size).crop(mask).fill_(1)
         return mask
 
 

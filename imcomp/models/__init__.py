@@ -1,7 +1,11 @@
 """Networks: plain torch modules that take a masked image and return an image of the same shape.
 
-Every network has an attribute ``multiple``: the number of pixels that height and width must be multiples of. One that
-has the attribute ``takes_mask`` set takes the mask as one more channel, behind the image's.
+Every network has the attributes
+
+- ``multiple``: the number of pixels that height and width must be multiples of;
+- ``reach``: how many pixels away an input pixel can be and still count, None for any; or instead ``takes_box``, set
+  where ``forward(image, box)`` computes the output in a box alone;
+- ``takes_mask``, where it is set: the mask comes as one more channel, behind the image's.
 """
 
 from collections.abc import Callable

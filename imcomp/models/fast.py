@@ -49,6 +49,13 @@ class FastNet(nn.Module):
         self.multiple = stem * 2 ** (len(channels) - 1)
         """Height and width must be multiples of this many pixels."""
         self.takes_mask = mask_channel
+        scales = [stem * 2**level for level in range(len(channels))]
+        self.reach = (
+            # the convolutions at both ends, two a block, and one cell for each fold and each upsampling
+            3 * scales[0] + 4 * blocks * sum(scales[:-1]) + 2 * (blocks + bottom_blocks) * scales[-1]
+            + 2 * sum(scales[1:])
+        )  # fmt: skip
+        """An output pixel depends on input pixels at most so far away."""
 
         self.stem = nn.Sequential(
             nn.PixelUnshuffle(stem), nn.Conv2d((in_channels + mask_channel) * stem**2, channels[0], 3, padding=1)

@@ -31,6 +31,8 @@ class FourierNet(nn.Module):
 
     multiple = 8
     """Height and width must be multiples of this many pixels."""
+    reach = None
+    """An output pixel depends on the whole picture."""
 
     def __init__(
         self,

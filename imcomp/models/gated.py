@@ -43,6 +43,10 @@ class GatedNet(nn.Module):
             raise ValueError(f"width {width} is odd; give an even one, the last layer has half of it")
         if dilations and min(dilations) < 1:
             raise ValueError(f"dilations {list(dilations)} are no distances; give numbers of at least 1")
+        # 3x3 convolutions: 5 at full size (the first is 5x5), 4 at half, 4 and the dilated ones at a quarter; and one
+        # cell for each upsampling
+        self.reach = 6 + 4 * 2 + (4 + sum(dilations)) * 4 + 2 + 4
+        """An output pixel depends on input pixels at most so far away."""
         half, double, wide = width // 2, 2 * width, 4 * width
         self.encoder = nn.Sequential(
             GatedConv(in_channels + 1, width, kernel_size=5),

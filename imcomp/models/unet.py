@@ -49,6 +49,11 @@ class UNet(nn.Module):
         self.multiple = 2 ** (len(channels) - 1)
         """Height and width must be multiples of this many pixels."""
         self.takes_mask = mask_channel
+        scales = [2**level for level in range(len(channels))]
+        # two convolutions a level and way, and one cell for each pooling and each upsampling
+        convolutions = kernel_size // 2 * 2 * (2 * sum(scales) - scales[-1])
+        self.reach = convolutions + 2 * sum(scales[1:])
+        """An output pixel depends on input pixels at most so far away."""
 
         widths = [in_channels + mask_channel, *channels]
         self.encoder = nn.ModuleList(_level(before, after, kernel_size, dropout) for before, after in pairwise(widths))

@@ -1,0 +1,53 @@
+"""A rectangle in a picture."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels; ``bottom`` and ``right`` are the first beyond it."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right."""
+        return self.right - self.left
+
+    def crop(self, image: Tensor) -> Tensor:
+        """The box's pixels of ``(..., H, W)``: a view."""
+        return image[..., self.top : self.bottom, self.left : self.right]
+
+    def grow(self, margin: int) -> "Box":
+        """So many pixels more on each side."""
+        return Box(self.top - margin, self.left - margin, self.bottom + margin, self.right + margin)
+
+    def scale(self, factor: int) -> "Box":
+        """The same place in a picture so many times as large."""
+        return Box(*(factor * edge for edge in self))
+
+    def snap(self, multiple: int) -> "Box":
+        """The smallest box around it whose edges are multiples of so many pixels."""
+        top, left, bottom, right = self
+        return Box(
+            top // multiple * multiple, left // multiple * multiple, -(-bottom // multiple) * multiple,
+            -(-right // multiple) * multiple,
+        )  # fmt: skip
+
+    def clip(self, size: tuple[int, int]) -> "Box":
+        """What of it lies within a picture of height and width ``size``."""
+        height, width = size
+        return Box(max(self.top, 0), max(self.left, 0), min(self.bottom, height), min(self.right, width))
+
+    def within(self, outer: "Box") -> "Box":
+        """Its place in a picture that shows ``outer``."""
+        return Box(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)

@@ -1,0 +1,64 @@
+"""What a network is shown, and what it answers for: the masked picture, within a window round the hole."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from imcomp.box import Box
+from imcomp.models.windows import windowed
+
+Context = int | Literal["reach"] | None
+"""How many pixels round the hole a network is shown: `reach` for all that count, None for the whole picture."""
+
+
+def fill(network: nn.Module, image: Tensor, mask: Tensor, box: Box | None = None, *, context: Context = None) -> Tensor:
+    """Fill the hole; what is under it in ``image`` is not seen.
+
+    Args:
+        network: one of `NETWORKS`.
+        image: ``(B, C, H, W)`` float32 in [0, 1].
+        mask: ``(B, 1, H, W)``, 1 = hole.
+        box: where all holes lie; None: anywhere.
+        context: how much is computed round the box. `reach` is the least that gives, in evaluation mode, the numbers of
+            the whole picture, to rounding. A number may be less: the network must then be trained so. In training,
+            batch norm averages over what is computed.
+
+    Returns:
+        The network's raw output in the box ``(B, C, h, w)``, or everywhere ``(B, C, H, W)`` without one; also outside
+        the hole, and outside [0, 1].
+
+    Raises:
+        ValueError: height or width is not a multiple of the network's ``multiple``.
+    """
+    plain: Any = network  # torch types every attribute of a module as a tensor or a module
+    for name, extent in zip(("height", "width"), image.shape[-2:], strict=True):
+        if extent % plain.multiple:
+            padded = -(-extent // plain.multiple) * plain.multiple
+            raise ValueError(f"{name} {extent} is not a multiple of {plain.multiple}; pad or resize to {padded}")
+    shown = image * (1 - mask)
+    if getattr(network, "takes_mask", False):
+        shown = torch.cat([shown, mask], dim=1)
+    output: Tensor
+    if box is None:
+        output = network(shown)
+    elif context is None:
+        output = box.crop(network(shown))
+    elif context != "reach":
+        output = windowed(plain, shown, box, context)
+    elif getattr(network, "takes_box", False):
+        output = network(shown, box)
+    else:
+        output = windowed(plain, shown, box, plain.reach)
+    return output
+
+
+def check_context(context: Context) -> Context:
+    """Refuse what is no context.
+
+    Raises:
+        ValueError: neither None, `reach` nor a number of at least 0.
+    """
+    if context is None or context == "reach" or (isinstance(context, int) and context >= 0):
+        return context
+    raise ValueError(f"context={context} is no distance; give a number of pixels, reach, or null for the whole picture")
