@@ -5,6 +5,7 @@ import math
 import time
 import warnings
 from collections import deque
+from copy import deepcopy
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -106,7 +107,7 @@ class SampleGrid(Callback):
             return
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("val/samples", self.grid(batch, outputs), trainer.global_step)
+                logger.experiment.add_image("val/samples", self.grid(batch, batch.spread(outputs)), trainer.global_step)
 
     def grid(self, batch: Batch, output: Tensor) -> Tensor:
         """Draw the first ``count`` pictures of a batch as one image ``(3, H, W)`` in [0, 1]."""
@@ -134,7 +135,8 @@ class NetworkGraph(Callback):
                 with warnings.catch_warnings():
                     # TensorBoard still traces with TorchScript, which torch has deprecated
                     warnings.simplefilter("ignore")
-                    logger.experiment.add_graph(pl_module.network, example)
+                    # a copy, which is not compiled: a compiled network cannot be traced
+                    logger.experiment.add_graph(deepcopy(pl_module.network), example)
 
 
 class Throughput(Callback):

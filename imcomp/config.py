@@ -10,7 +10,6 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from imcomp.errors import InputError, suggest
@@ -31,6 +30,9 @@ def build(config: DictConfig, where: str, **objects: Any) -> Any:
         InputError: a target that is not allowed, an unknown key, a value of the wrong type, or one that the target
             refuses.
     """
+    # here, so that a command that builds nothing does not wait for Lightning
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
     values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
     for place, target in _nested_targets(values, where):

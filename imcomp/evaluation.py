@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader
 from imcomp.baselines import Baseline, choose_baselines
 from imcomp.callbacks import SampleGrid
 from imcomp.data.datamodule import InpaintingDataModule
+from imcomp.data.loading import whole_batch
 from imcomp.data.splits import Part
 from imcomp.errors import InputError
 from imcomp.files import atomic, write_text
-from imcomp.inference import find_device, load_trained
+from imcomp.inference import Trained, find_device, load_trained
 from imcomp.metrics import hole_metrics
 from imcomp.module import InpaintingModule
 
@@ -123,8 +124,9 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
         log.warning("%s", warning)
 
     console = Console(highlight=False, soft_wrap=True)
+    module = as_module(trained)
     evaluation = score_part(
-        *(trained.module, datamodule, options["part"]),
+        *(module, datamodule, options["part"]),
         baselines=baselines,
         limit=options["limit"],
         device=options["device"],
@@ -132,7 +134,7 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     )
     output_dir = Path(options["paths"]["output_dir"])
     if options["samples"]:
-        samples = draw_samples(trained.module, datamodule, options["part"], options["samples"])
+        samples = draw_samples(module, datamodule, options["part"], options["samples"])
         with atomic(output_dir / "samples.png") as beside:
             samples.save(beside)
     metrics = {
@@ -178,7 +180,7 @@ def score_part(
 
     Example:
         >>> datamodule = InpaintingDataModule("folder", {"name": "center"}, root="signs")  # doctest: +SKIP
-        >>> score_part(load_trained("best.ckpt").module, datamodule).network.mse  # doctest: +SKIP
+        >>> score_part(as_module(load_trained("best.ckpt")), datamodule).network.mse  # doctest: +SKIP
     """
     if part not in get_args(Part):
         raise InputError(f"part={part} is unknown; choose from {', '.join(get_args(Part))}")
@@ -229,6 +231,13 @@ def draw_samples(
     batch = datamodule.make_batch(pictures, torch.tensor([index for _, index in items], device=module.device))
     grid = SampleGrid(count).grid(batch, module(batch.image, batch.mask))
     return Image.fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+def as_module(trained: Trained) -> InpaintingModule:
+    """The Lightning module that the network was trained in, but for what it was trained by."""
+    module = InpaintingModule(**trained.options)
+    module.network = trained.network
+    return module.eval()
 
 
 def fill_batch(fill: Baseline, pictures: Tensor, mask: Tensor) -> Tensor:
@@ -353,6 +362,7 @@ def _loader(datamodule: InpaintingDataModule, part: Part, limit: int | None) -> 
         dataset,
         batch_size=datamodule.batch_size,
         num_workers=min(datamodule.num_workers, batches),
+        collate_fn=whole_batch,
         generator=torch.Generator(),  # else each loader draws a number from the global one
     )
 

@@ -49,7 +49,7 @@ def fill(network: nn.Module, image: Tensor, mask: Tensor, box: Box | None = None
     elif getattr(network, "takes_box", False):
         output = network(shown, box)
     else:
-        output = windowed(plain, shown, box, plain.reach)
+        output = windowed(plain, shown, box, getattr(network, "reach", None))
     return output
 
 

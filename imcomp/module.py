@@ -5,20 +5,23 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.precision import Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import ConstantLR, LRScheduler, StepLR
 from torchmetrics import MetricCollection
 
 from imcomp.batch import Batch
+from imcomp.box import Box
+from imcomp.filling import Context, check_context, fill
 from imcomp.losses import masked_mse
 from imcomp.metrics import hole_metrics
 from imcomp.models import build_network
+from imcomp.schedules import build_schedule, count_steps
 
 Phase = Literal["train", "val", "test"]
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-SCHEDULERS: dict[str, Callable[..., LRScheduler]] = {"step": StepLR}
 
 
 class InpaintingModule(pl.LightningModule):
@@ -33,9 +36,13 @@ class InpaintingModule(pl.LightningModule):
         optimizer: a key of ``OPTIMIZERS``.
         lr: learning rate.
         weight_decay: the optimiser's.
-        scheduler: ``{"name": "step", "step_size": 30, "gamma": 0.5}`` halves the rate every 30 epochs; None keeps it.
+        scheduler: ``{"name": "step", "step_size": 30, "gamma": 0.5}`` halves the rate every 30 epochs; see
+            ``SCHEDULES``. None keeps it.
+        fused: take the optimiser's step as one kernel, on devices that have it.
         channels_last: store weights with the channel last, which convolutions on CPUs and tensor cores prefer; the
             numbers are the same to rounding.
+        context: how many pixels round the hole the network is shown where all pictures have it in the same place:
+            `reach` for all that count, a number for so many, None for the whole picture; see ``fill``.
         network_options: the network's own keywords. With ``mask_channel=True`` it is shown the mask too, and can tell a
             hole from black; some networks always are.
 
@@ -52,27 +59,28 @@ class InpaintingModule(pl.LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 0.0,
         scheduler: Mapping[str, Any] | None = None,
+        fused: bool = False,  # noqa: FBT001, FBT002  # set by keyword, from a config
         channels_last: bool = True,  # noqa: FBT001, FBT002  # set by keyword, from a config
+        context: Context = None,
         **network_options: Any,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         if optimizer not in OPTIMIZERS:
             raise ValueError(f"unknown optimizer {optimizer!r}; choose from {', '.join(sorted(OPTIMIZERS))}")
-        if scheduler is not None and scheduler.get("name") not in SCHEDULERS:
-            choices = ", ".join(sorted(SCHEDULERS))
-            raise ValueError(f"unknown scheduler {scheduler.get('name')!r}; choose from {choices}, or null for none")
         for key, value in (("lr", lr), ("weight_decay", weight_decay)):
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{key}={value} is not a rate; give a number of at least 0")
         self.optimizer_name = optimizer
         self.lr = lr
         self.weight_decay = weight_decay
-        self.scheduler = dict(scheduler) if scheduler else None
+        self.schedule = build_schedule(scheduler)
+        self.fused = fused
         self.network = build_network(network, in_channels=in_channels, init=init, **network_options)
         if channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)
         self.in_channels = in_channels
+        self.context = check_context(context)
         self.train_metrics = hole_metrics("train/")
         self.val_metrics = hole_metrics("val/")
         self.test_metrics = hole_metrics("test/")
@@ -92,62 +100,86 @@ class InpaintingModule(pl.LightningModule):
         """Channels of what the network is shown: the picture's, and the mask's where it takes one."""
         return self.in_channels + self.takes_mask
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Fill the hole; what is under it in ``image`` is not seen.
+    def forward(self, image: Tensor, mask: Tensor, box: Box | None = None) -> Tensor:
+        """Fill the hole; what is under it in ``image`` is not seen. See ``fill``.
 
         Args:
             image: ``(B, C, H, W)`` float32 in [0, 1].
             mask: ``(B, 1, H, W)``, 1 = hole.
+            box: where all holes lie; None: anywhere.
 
         Returns:
-            The network's raw output ``(B, C, H, W)``, also outside the hole and outside [0, 1].
+            The network's raw output in the box ``(B, C, h, w)``, or ``(B, C, H, W)`` without one; also outside the hole
+            and outside [0, 1].
 
         Raises:
             ValueError: height or width is not a multiple of ``multiple``, or another number of channels.
         """
-        _, channels, height, width = image.shape
-        if channels != self.in_channels:
-            raise ValueError(f"the picture has {channels} channels, the network takes {self.in_channels}")
-        for name, extent in (("height", height), ("width", width)):
-            if extent % self.multiple:
-                padded = -(-extent // self.multiple) * self.multiple
-                raise ValueError(f"{name} {extent} is not a multiple of {self.multiple}; pad or resize to {padded}")
-        masked = image * (1 - mask)
-        output: Tensor = self.network(torch.cat([masked, mask], dim=1) if self.takes_mask else masked)
-        return output
+        if image.shape[1] != self.in_channels:
+            raise ValueError(f"the picture has {image.shape[1]} channels, the network takes {self.in_channels}")
+        return fill(self.network, image, mask, box, context=self.context)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss."""
         return self._step(batch, "train")[0]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the output ``(B, C, H, W)``, for the callbacks to show."""
+        """Return the output in the batch's box, for the callbacks to show."""
         return self._step(batch, "val")[1]
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the output ``(B, C, H, W)``."""
+        """Return the output in the batch's box."""
         return self._step(batch, "test")[1]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Optimiser, and the schedule stepped once an epoch."""
-        optimizer = OPTIMIZERS[self.optimizer_name](self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        if self.scheduler is None:
-            # a rate that stays, so that it is logged as `lr` in every run
-            schedule: LRScheduler = ConstantLR(optimizer, factor=1.0)
+        """Optimiser, and its schedule, stepped each epoch or each step.
+
+        Raises:
+            InputError: a schedule over the whole run, and a run without an end.
+        """
+        optimizer = OPTIMIZERS[self.optimizer_name](
+            self.parameters(),
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            fused=self.fused or None,  # not False, which forbids the kernels for several weights at once too
+        )
+        schedule = self.schedule
+        steps = count_steps(self.trainer) if schedule.interval == "step" else 0
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": schedule.over(optimizer, steps),
+                "interval": schedule.interval,
+                "name": "lr",
+            },
+        }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients of fused optimisers as well.
+
+        Lightning refuses to in mixed precision, since with float16 they unscale the gradients themselves; bfloat16 has
+        no scale.
+        """
+        if gradient_clip_val and self.fused and self.trainer.precision == "bf16-mixed":
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(self.trainer.precision_plugin, optimizer, gradient_clip_val, algorithm)
         else:
-            options = {key: value for key, value in self.scheduler.items() if key != "name"}
-            try:
-                schedule = SCHEDULERS[self.scheduler["name"]](optimizer, **options)
-            except TypeError as error:
-                raise ValueError(f"scheduler {self.scheduler['name']!r}: {error}") from error
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "name": "lr"}}
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def _step(self, batch: Batch, phase: Phase) -> tuple[Tensor, Tensor]:
-        output = self(batch.image, batch.mask)
-        loss = masked_mse(output, batch.image, batch.mask)
+        image, mask, _, box = batch
+        output = self(image, mask, box)
+        if box is not None:
+            image, mask = box.crop(image), box.crop(mask)
+        loss = masked_mse(output, image, mask)
         metrics: MetricCollection = getattr(self, f"{phase}_metrics")
-        metrics.update(output.detach(), batch.image, batch.mask)
-        size = len(batch.image)
+        metrics.update(output.detach(), image, mask)
+        size = len(image)
         if phase == "train":
             self.log("train/loss", loss, on_step=True, prog_bar=True, batch_size=size)
         else:

@@ -52,6 +52,13 @@ def mask_as_file(arguments: list[str]) -> list[str]:
     return [re.sub(r"^mask=", "mask.file=", argument) for argument in arguments]
 
 
+def suites_as_list(arguments: list[str]) -> list[str]:
+    """Read ``suite=A,B`` as ``suite=[A,B]``, unless ``-m`` makes a sweep of it; Hydra would refuse the comma."""
+    if any(flag in arguments for flag in ("-m", "--multirun")):
+        return arguments
+    return [re.sub(r"^suite=([^\['\"]*,.*)$", r"suite=[\1]", argument) for argument in arguments]
+
+
 def check_groups(arguments: list[str], config_dir: Path) -> None:
     """Refuse ``group=null``, which Hydra takes for a defect.
 

@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -16,8 +17,8 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from imcomp.checkpoints import AtomicCheckpointIO, BestCheckpoint, read_checkpoint
-from imcomp.config import build, check_options
+from imcomp.checkpoints import AtomicCheckpointIO, BestCheckpoint
+from imcomp.config import build, check_arguments, check_options
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.data.masks import MASKS
 from imcomp.data.pictures import write_bad_report
@@ -25,8 +26,10 @@ from imcomp.data.sources import SOURCES, left_out
 from imcomp.errors import InputError
 from imcomp.files import write_text
 from imcomp.models import NETWORKS
-from imcomp.module import InpaintingModule
+from imcomp.module import OPTIMIZERS, InpaintingModule
+from imcomp.perf import Perf, can_fuse, compiled, fastest_precision, find_device, set_arithmetic
 from imcomp.report import how_to_resume
+from imcomp.weights import read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +54,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     output_dir.mkdir(parents=True, exist_ok=True)
     write_text(output_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    # dead channels decay to denormal weights, on which a CPU computes 15 times slower
-    torch.set_flush_denormal(True)
+    cfg = fit_to_machine(cfg)
 
     check_options(cfg.mask, "mask", MASKS, "name")
     check_options(cfg.data, "data", SOURCES, "source")
@@ -77,20 +79,19 @@ def train(cfg: DictConfig) -> dict[str, float]:
         write_bad_report(bad, output_dir / "left_out.tsv")
     _point_latest(Path(cfg.paths.outputs) / "latest", output_dir)
 
-    log.info(
-        "%s with %s parameters on %s",
-        *(cfg.model.network, f"{sum(map(torch.numel, module.parameters())):,}", trainer.strategy.root_device),
-    )
+    log.info("%s with %s parameters", cfg.model.network, f"{sum(map(torch.numel, module.parameters())):,}")
+    log.info("%s on %s", describe_arithmetic(cfg), trainer.strategy.root_device)
     try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume, weights_only=True)
-        metrics = _best_metrics(trainer)
-        if cfg.monitor not in metrics:
-            raise InputError(
-                f"the run ended without a validation, so there is no {cfg.monitor};"
-                " give trainer.max_epochs and trainer.limit_val_batches above 0, and a monitor that is logged"
-            )
-        if cfg.test and datamodule.test_fraction > 0:
-            metrics |= _test(trainer, module, datamodule)
+        with compiled(module.network) if cfg.perf.compile else nullcontext():
+            trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume, weights_only=True)
+            metrics = _best_metrics(trainer)
+            if cfg.monitor not in metrics:
+                raise InputError(
+                    f"the run ended without a validation, so there is no {cfg.monitor};"
+                    " give trainer.max_epochs and trainer.limit_val_batches above 0, and a monitor that is logged"
+                )
+            if cfg.test and datamodule.test_fraction > 0:
+                metrics |= _test(trainer, module, datamodule)
     except SystemExit as stop:
         code = 143 if isinstance(stop, SIGTERMException) else 130  # 128 + the signal's number, as shells have it
         begun = (output_dir / "checkpoints" / "last.ckpt").is_file()
@@ -108,6 +109,45 @@ def train(cfg: DictConfig) -> dict[str, float]:
                 logger.log_hyperparams({**module.hparams, **data}, scores)
                 logger.save()
     return metrics
+
+
+def fit_to_machine(cfg: DictConfig) -> DictConfig:
+    """Settle what the config leaves to the machine, and set how this process computes float32.
+
+    Args:
+        cfg: a composed ``conf/train.yaml``; it is left as it is.
+
+    Returns:
+        A copy in which ``trainer.precision`` is not `auto`, and ``model.fused`` is true only where that is possible.
+
+    Raises:
+        InputError: a key of the group ``perf`` that is unknown or of the wrong type.
+    """
+    cfg = cfg.copy()
+    values = OmegaConf.to_container(cfg.perf)
+    assert isinstance(values, dict)
+    check_arguments(Perf, {str(key): value for key, value in values.items()}, "perf")
+    set_arithmetic(tf32=cfg.perf.tf32, flush_denormal=cfg.perf.flush_denormal)
+    device = find_device(cfg.trainer.accelerator)
+    if cfg.trainer.precision == "auto":
+        cfg.trainer.precision = fastest_precision(device)
+    # with float16 a fused optimiser unscales the gradients itself, too late to clip them
+    clipped = cfg.trainer.gradient_clip_val and cfg.trainer.precision == "16-mixed"
+    if cfg.model.fused and (clipped or not can_fuse(device)):
+        cfg.model.fused = False
+    return cfg
+
+
+def describe_arithmetic(cfg: DictConfig) -> str:
+    """Word what was chosen, such as `bf16-mixed, channels last, fused Adam`."""
+    optimizer = OPTIMIZERS[cfg.model.optimizer].__name__
+    chosen = [
+        str(cfg.trainer.precision),
+        "channels last" if cfg.model.channels_last else "",
+        f"fused {optimizer}" if cfg.model.fused else optimizer,
+        "compiled" if cfg.perf.compile else "",
+    ]
+    return ", ".join(filter(None, chosen))
 
 
 def load_weights(module: InpaintingModule, path: str | Path) -> None:

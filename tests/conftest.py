@@ -13,6 +13,14 @@ torch.set_num_threads(1)  # on tiny tensors threads only wait for one another
 _REAL_PICTURES = Path(__file__).parents[2] / "shared" / "data" / "gtsrb-training.zip"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory):
+    """No run of a test writes to the checkout's ``data/cache``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMCOMP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def picture_folder(tmp_path):
     """Twenty pictures of 12 x 10 pixels, ``track0/frame0.png`` to ``track3/frame4.png``.
@@ -51,7 +59,7 @@ def train_config(tmp_path_factory):
 
     ``train_config(root, "model.lr=0.1", run="other")``: two epochs of two batches of 8 out of 48 pictures, which are
     32 pixels square and shaded from one grey to another, and a validation of 8 and 4; the run's folder is
-    ``root / run``. With ``small=False`` it is ``debug=fast`` as it stands.
+    ``root / run``. With ``small=False`` it is ``debug=fast`` in float32.
     """
     from hydra import compose, initialize_config_dir
 
@@ -64,10 +72,11 @@ def train_config(tmp_path_factory):
         shade.convert("RGB").save(pictures / f"{index:02d}.png")
     tiny = ["data=folder", f"data.root={pictures}", "~data.count", "~data.frames_per_track", "data.val_fraction=0.2"]
     tiny += ["data.size=32", "mask.size=8", "model.channels=[4,8]"]
+    setup = ["debug=fast", "trainer=cpu", "perf=plain"]  # the same numbers on every machine
 
     def composed(root, *overrides, run="run", small=True):
         folders = [f"paths.outputs={root}", f"paths.output_dir={root / run}"]
         with initialize_config_dir(str(config_dir())):
-            return compose("train", ["debug=fast", "trainer=cpu", *(tiny if small else []), *folders, *overrides])
+            return compose("train", [*setup, *(tiny if small else []), *folders, *overrides])
 
     return composed

@@ -130,7 +130,7 @@ def test_every_logger_is_built(option, tmp_path):
 
 @pytest.mark.parametrize("option", options("trainer"))
 def test_every_trainer_is_built(option):
-    cfg = composed(f"trainer={option}", "+trainer.logger=false", "+trainer.enable_checkpointing=false")
+    cfg = composed(f"trainer={option}", "perf=plain", "+trainer.logger=false", "+trainer.enable_checkpointing=false")
     if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         pytest.skip("a machine with a GPU builds it")
     assert build(cfg.trainer, "trainer").max_epochs == 5

@@ -18,6 +18,7 @@ from rich.console import Console
 import imcomp.evaluation
 from imcomp.cli import config_dir
 from imcomp.data.datamodule import InpaintingDataModule
+from imcomp.data.loading import whole_batch
 from imcomp.errors import InputError
 from imcomp.evaluation import evaluate, fill_batch, inherit, leak_warning, score_part, score_table
 from imcomp.inference import load_trained
@@ -86,7 +87,9 @@ def test_mse_is_the_one_that_training_logged(trained, config):
 def test_every_part_scores_as_the_trainer_does(part):
     datamodule = InpaintingDataModule(**{**DATA, "test_fraction": 0.2})
     datamodule.setup()
-    datamodule.train_dataloader = lambda: torch.utils.data.DataLoader(datamodule.dataset("train"), batch_size=4)
+    datamodule.train_dataloader = lambda: torch.utils.data.DataLoader(
+        datamodule.dataset("train"), batch_size=4, collate_fn=whole_batch
+    )
     module = InpaintingModule(channels=[4, 8])
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -206,7 +209,7 @@ def test_missing_opencv_is_told(config, monkeypatch, capsys):
 def test_a_network_that_diverged_gives_null(config, monkeypatch, tmp_path):
     def diverged(path):
         loaded = load_trained(path)
-        torch.nn.init.constant_(next(loaded.module.parameters()), float("nan"))
+        torch.nn.init.constant_(next(loaded.network.parameters()), float("nan"))
         return loaded
 
     monkeypatch.setattr(imcomp.evaluation, "load_trained", diverged)

@@ -10,6 +10,7 @@ from PIL import Image
 
 import imcomp
 from imcomp.errors import InputError
+from imcomp.filling import fill
 from imcomp.inference import Completer, find_device, load_trained
 from imcomp.module import InpaintingModule
 
@@ -86,10 +87,10 @@ def test_a_single_pixel_of_hole_in_a_large_picture_is_not_seen(completer):
     image, mask = Image.new("L", (1500, 1500), 0), Image.new("L", (1500, 1500))
     mask.putpixel((700, 700), 255)
     seen = []
-    completer.module.network.register_forward_pre_hook(lambda network, inputs: seen.append(inputs[0]))
+    completer.network.register_forward_pre_hook(lambda network, inputs: seen.append(inputs[0]))
     white = image.point(lambda value: 255)
     completer.complete(white, mask)
-    completer.module.network._forward_pre_hooks.clear()
+    completer.network._forward_pre_hooks.clear()
     assert (seen[0] == 0).sum() == 1  # the one place that the pixel is in
 
 
@@ -110,7 +111,7 @@ def test_at_its_own_size_the_networks_output_fills_the_hole(completer):
     pixels, hole = (torch.from_numpy(np.array(one))[None, None].float() / 255 for one in (image, mask))
 
     with torch.no_grad():
-        output = (completer.module(pixels, hole).clamp(0, 1) * 255).round().byte()[0, 0].numpy()
+        output = (fill(completer.network, pixels, hole).clamp(0, 1) * 255).round().byte()[0, 0].numpy()
 
     expected = np.where(np.asarray(mask) > 0, output, np.asarray(image))
     assert np.array_equal(np.asarray(completer.complete(image, mask)), expected)
@@ -189,10 +190,10 @@ def test_completing_twice_gives_the_same(completer):
 
 
 def test_the_network_is_in_evaluation_mode(completer):
-    assert not any(module.training for module in completer.module.modules())
-    before = {key: value.clone() for key, value in completer.module.state_dict().items()}
+    assert not any(module.training for module in completer.network.modules())
+    before = {key: value.clone() for key, value in completer.network.state_dict().items()}
     completer.complete(picture(32, 32), hole_in(picture(32, 32)))
-    after = completer.module.state_dict()
+    after = completer.network.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in before.items())  # batch norm learns nothing
 
 
@@ -264,7 +265,7 @@ def test_a_foreign_checkpoint_is_told_and_executes_nothing(tmp_path, capsys, cha
 
 def test_loading_needs_the_checkpoint_alone(tmp_path):
     trained = load_trained(str(save_checkpoint(tmp_path / "a.ckpt", 3)))
-    assert trained.module.in_channels == 3
+    assert trained.in_channels == 3
     assert trained.data["size"] == SIZE
 
 

@@ -91,10 +91,10 @@ def test_what_is_given_now_wins(make_run, stored, now, expected):
 
 
 def test_the_result_composes(make_run):
-    run = make_run(overrides=["+trainer.gradient_clip_val=1", "data=folder", "data.root='a b'"])
+    run = make_run(overrides=["+trainer.overfit_batches=1", "data=folder", "data.root='a b'"])
     with initialize_config_dir(str(config_dir())):
-        cfg = compose("train", expand_resume([resume(run), "trainer.gradient_clip_val=2"])[:-1])
-    assert (cfg.data.root, cfg.trainer.gradient_clip_val) == ("a b", 2)
+        cfg = compose("train", expand_resume([resume(run), "trainer.overfit_batches=2"])[:-1])
+    assert (cfg.data.root, cfg.trainer.overfit_batches) == ("a b", 2)
     assert cfg.resume == str(run / "checkpoints" / "last.ckpt")
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from imcomp.errors import InputError
-from imcomp.prediction import Inputs, Prediction, find_inputs, output_names, predict, side_by_side
+from imcomp.prediction import Inputs, Prediction, draw_sheet, find_inputs, output_names, predict
 
 
 class Painter:
@@ -185,7 +185,7 @@ def test_a_mask_of_another_size_names_the_picture(tmp_path):
 def test_panels_from_left_to_right(tmp_path):
     image, completed = Image.new("L", (2, 1), 9), Image.new("L", (2, 1), 5)
     mask = Image.fromarray(np.array([[255, 0]], np.uint8))
-    sheet = side_by_side(Prediction(tmp_path, image, mask, completed, mse=0.0))
+    sheet = draw_sheet(Prediction(tmp_path, image, mask, completed, mse=0.0))
     assert np.asarray(sheet).tolist() == [[0, 9, *[255] * 4, 5, 5, *[255] * 4, 9, 9]]
 
 

@@ -52,6 +52,7 @@ def state(root):
     """What decides how training goes on: weights, optimiser, schedule, random state, early stopping, best metrics."""
     saved = checkpoint(root)
     kept = {key: saved[key] for key in ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers")}
+    kept |= {key: saved[key] for key in ("current_model_state", "averaging_state") if key in saved}  # of an average
     callbacks = saved["callbacks"]
     best = next(value for key, value in callbacks.items() if key.startswith("BestCheckpoint"))
     kept["best"] = {key: best[key] for key in ("metrics", "best_model_score", "kth_value")}
@@ -260,6 +261,27 @@ def test_an_interrupt_between_two_batches_is_as_if_nothing_had_happened(calm, tm
     assert differences(state(calm_root), state(tmp_path)) == []
     assert scores(metrics) == scores(calm_metrics)
     assert [*dict.fromkeys(logged(tmp_path, "val/mse"))] == logged(calm_root, "val/mse")  # one may be logged twice
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("model/scheduler=onecycle",),
+        ("model/scheduler=cosine", "trainer.accumulate_grad_batches=2"),
+        ("callbacks=ema",),
+        ("perf=default",),
+    ],
+    ids=["onecycle", "cosine", "ema", "perf"],
+)
+def test_all_aids_to_training_survive(train_config, tmp_path, stop, resume, options):
+    calm = tmp_path / "calm", train(train_config(tmp_path / "calm", *QUICK, *options))
+
+    stop("on_train_batch_start", 6, terminate, *options)  # the second batch of the second epoch
+    last = f"resume={tmp_path}/run/checkpoints/last.ckpt"
+    stop("on_validation_batch_start", 2, interrupt, *options, last)  # where the average stands in for the weights
+    stop("on_validation_batch_start", 1, terminate, *options, last)
+
+    assert_like(calm, tmp_path, resume(*options))
 
 
 @pytest.mark.parametrize("hook", ["on_validation_end", "on_validation_epoch_end"])

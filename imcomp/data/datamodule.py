@@ -1,9 +1,11 @@
 """The data module: sources, splits, loaders, and the hole, cut on the device."""
 
 import logging
+import math
 import os
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -11,8 +13,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from imcomp.batch import Batch
-from imcomp.data.loading import EpochSampler, PictureDataset, ResumableLoader
-from imcomp.data.masks import build_mask, mix_seeds
+from imcomp.data.cache import CACHES, CACHES_AS, Cache, CacheAs, Kept, open_in_memory, open_on_disk
+from imcomp.data.decoded import PictureFile
+from imcomp.data.loading import EpochSampler, PictureDataset, ResumableLoader, start_worker, whole_batch
+from imcomp.data.masks import CenterMask, build_mask, mix_seeds
 from imcomp.data.sources import Source, build_source
 from imcomp.data.splits import SPLITS, Part, Split, group_split, random_split
 from imcomp.data.transforms import FITS, Fit
@@ -27,8 +31,9 @@ _EVALUATION = 1 << 32
 class InpaintingDataModule(pl.LightningDataModule):
     """Pictures with holes, in three parts.
 
-    Workers decode and resize to uint8; everything after runs on the device in ``on_after_batch_transfer``: float32 in
-    [0, 1], then the hole. All options are plain values, so that a checkpoint can hold them.
+    Workers decode and resize to uint8, or read what was decoded before; everything after runs on the device in
+    ``on_after_batch_transfer``: float32 in [0, 1], then the hole. All options are plain values, so that a checkpoint
+    can hold them. The cache changes no bit of a batch, and is no matter of a checkpoint's.
 
     Args:
         source: a key of ``SOURCES``.
@@ -40,8 +45,15 @@ class InpaintingDataModule(pl.LightningDataModule):
         val_fraction: share of validation in [0, 1).
         test_fraction: share of test in [0, 1).
         batch_size: pictures a batch.
-        num_workers: decoding processes; `auto` takes one for each core but one, at most 8.
+        num_workers: processes that prepare batches. `auto` takes one for each core but one, at most 8; where pictures
+            come resized from the cache, 2 beside an accelerator and none beside a CPU, which hands them over slower
+            than it reads them.
         seed: of the split, the order of training and the holes.
+        cache: keep decoded pictures on `disk`, in `ram`, or not (`off`; False, as YAML reads it, is the same).
+            ``setup("fit")`` decodes what is not there; other stages use what is.
+        cache_as: `resized` keeps pictures as a batch takes them; `native` at their own size, for all sizes.
+        cache_gb: bound of the folder on disk, of all that is kept there, or of the memory, in 10**9 bytes.
+        cache_dir: the folder; needed for `disk`. A source of files remembers there which of them could be read.
         source_options: the source's own keywords.
 
     Raises:
@@ -61,20 +73,32 @@ class InpaintingDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         num_workers: int | str = "auto",
         seed: int = 0,
+        cache: Cache | Literal[False] = "off",
+        cache_as: CacheAs = "resized",
+        cache_gb: float = 20,
+        cache_dir: str | Path | None = None,
         **source_options: Any,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False)  # for checkpoints; the module's names would clash with these in a log
+        # for checkpoints; the module's names would clash with these in a log
+        self.save_hyperparameters(logger=False, ignore=["cache", "cache_as", "cache_gb", "cache_dir"])
+        cache = cache or "off"
         for key, value, choices in (
             ("channels", channels, (1, 3)),
             ("fit", fit, FITS),
             ("split", split, SPLITS),
+            ("cache", cache, CACHES),
+            ("cache_as", cache_as, CACHES_AS),
         ):
             if value not in choices:
                 raise InputError(f"data.{key}={value} is unknown; choose from {', '.join(map(str, choices))}")
         for key, number in (("size", size), ("batch_size", batch_size)):
             if number < 1:
                 raise InputError(f"data.{key}={number} is no number of {key}; give at least 1")
+        if not 0 < cache_gb < math.inf:
+            raise InputError(f"data.cache_gb={cache_gb} is no size; give more than 0, or data.cache=off")
+        if cache == "disk" and cache_dir is None:
+            raise InputError("data.cache=disk needs a folder; give data.cache_dir=PATH")
         self.source_name = source
         self.source_options = source_options
         self.mask = build_mask(mask)
@@ -85,17 +109,40 @@ class InpaintingDataModule(pl.LightningDataModule):
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.batch_size = batch_size
-        self.num_workers = _worker_count(num_workers)
+        if num_workers != "auto" and (not isinstance(num_workers, int) or num_workers < 0):
+            raise InputError(f"data.num_workers={num_workers} is no number of processes; give auto, 0 or more")
+        self.wanted_workers = num_workers
         self.seed = seed
+        self.cache = cache
+        self.cache_as = cache_as
+        self.cache_gb = cache_gb
+        self.cache_dir = Path(cache_dir) if cache != "off" and cache_dir else None
         self.source: Source | None = None
         self.split: Split | None = None
+        self.decoded: PictureFile | None = None
+        self._decoding_tried = False  # Lightning calls `setup` again, and what did not fit will not fit then
         self.mask((size, size), torch.zeros(1, dtype=torch.int64))  # a hole that does not fit fails here, not later
 
+    @property
+    def num_workers(self) -> int:
+        """Processes of a loader made now; `auto` depends on the cache and the device."""
+        if isinstance(self.wanted_workers, int):
+            return self.wanted_workers
+        if self.decoded is None or self.cache_as == "native":
+            return min(max(_cores() - 1, 1), 8)
+        device = self.trainer.strategy.root_device.type if self.trainer is not None else _best_device()
+        return 0 if device == "cpu" else min(_cores(), 2)
+
     def setup(self, stage: str | None = None) -> None:
-        """Open the source and split it, once."""
-        if self.source is not None:
-            return
-        self.source = build_source(self.source_name, self.source_options)
+        """Open the source and split it, and the decoded pictures, each once; decode them if they are for training."""
+        if self.source is None:
+            self._open()
+        if self.decoded is None and not self._decoding_tried:
+            self._decoding_tried = stage == "fit"
+            self.decoded = self._open_decoded(build=stage == "fit")
+
+    def _open(self) -> None:
+        self.source = build_source(self.source_name, self.source_options, self.cache_dir)
         fractions = {"val_fraction": self.val_fraction, "test_fraction": self.test_fraction, "seed": self.seed}
         count = len(self.source)
         try:
@@ -111,6 +158,18 @@ class InpaintingDataModule(pl.LightningDataModule):
             *(self.split_by, self.seed),
         )
 
+    def _open_decoded(self, *, build: bool) -> PictureFile | None:
+        assert self.source is not None
+        if self.cache == "off" or (self.cache == "ram" and not build):
+            return None
+        workers = self.wanted_workers if isinstance(self.wanted_workers, int) else _cores()
+        size = self.size if self.cache_as == "resized" else None
+        kept = Kept(self.source, self.channels, size, self.fit, workers)
+        if self.cache == "ram":
+            return open_in_memory(kept, self.cache_gb)
+        assert self.cache_dir is not None
+        return open_on_disk(kept, self.cache_dir, self.cache_gb, build=build)
+
     def dataset(self, part: Part) -> PictureDataset:
         """The pictures of one part; `setup` comes first.
 
@@ -122,7 +181,13 @@ class InpaintingDataModule(pl.LightningDataModule):
         indices = getattr(self.split, part)
         if not indices:
             raise InputError(f"there are no {part} pictures: data.{part}_fraction is 0; give a fraction above it")
-        return PictureDataset(self.source, indices, size=self.size, channels=self.channels, fit=self.fit)
+        return PictureDataset(
+            *(self.source, indices),
+            size=self.size,
+            channels=self.channels,
+            fit=self.fit,
+            decoded=self.decoded,
+        )
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
         """Shuffled anew each epoch; resumes in mid-epoch."""
@@ -154,29 +219,31 @@ class InpaintingDataModule(pl.LightningDataModule):
             epoch: of training, which gets new holes each time; None for validation and test, whose holes depend on
                 (seed, index) alone.
         """
-        image = pictures.float() / 255
+        image = pictures.float().div_(255)
         seeds = mix_seeds(self.seed, _EVALUATION if epoch is None else epoch, indices)
-        return Batch(image, self.mask((image.shape[-2], image.shape[-1]), seeds), indices)
+        size = (image.shape[-2], image.shape[-1])
+        box = self.mask.box(size) if isinstance(self.mask, CenterMask) else None
+        return Batch(image, self.mask(size, seeds), indices, box)
 
     def _loader_options(self) -> dict[str, Any]:
+        workers = self.num_workers
         return {
             "batch_size": self.batch_size,
-            "num_workers": self.num_workers,
+            "collate_fn": whole_batch,
+            "worker_init_fn": start_worker,
+            "num_workers": workers,
             "pin_memory": torch.cuda.is_available(),
-            "persistent_workers": self.num_workers > 0,
+            "persistent_workers": workers > 0,
             # its own generator: the global one is the module's, and is saved and restored with it
             "generator": torch.Generator().manual_seed(self.seed),
         }
 
 
-def _worker_count(workers: int | str) -> int:
-    if workers == "auto":
-        return min(max(_cores() - 1, 1), 8)
-    if not isinstance(workers, int) or workers < 0:
-        raise InputError(f"data.num_workers={workers} is no number of processes; give auto, 0 or more")
-    return workers
-
-
 def _cores() -> int:
     # a container or a batch system may grant fewer cores than the machine has
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _best_device() -> str:
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return accelerator.type if accelerator else "cpu"

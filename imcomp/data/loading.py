@@ -1,35 +1,86 @@
 """Dataset, sampler and loader whose position in an epoch can be saved and restored."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from imcomp.data.decoded import PictureFile
 from imcomp.data.masks import mix_seeds
 from imcomp.data.sources import Source
 from imcomp.data.transforms import Fit, to_channels, to_size, to_tensor
 
+T = TypeVar("T")
+
+
+def prepare(image: Image.Image, channels: int, size: int | None, fit: Fit) -> Tensor:
+    """A decoded picture as the network's input in 8 bits: uint8 ``(C, size, size)``, or at its own size."""
+    image = to_channels(image, channels)
+    return to_tensor(image if size is None else to_size(image, size, fit))
+
 
 class PictureDataset(Dataset[tuple[Tensor, int]]):
-    """The pictures of one part as ``(uint8 (C, size, size), number in the source)``."""
+    """The pictures of one part.
 
-    def __init__(self, source: Source, indices: Sequence[int], *, size: int, channels: int, fit: Fit) -> None:
+    An item is ``(uint8 (C, size, size), number in the source)``. A loader takes whole batches: ``(uint8 (B, C, size,
+    size), int64 (B,))``, with ``collate_fn=whole_batch``.
+
+    Args:
+        source: all pictures.
+        indices: numbers of this part's.
+        size: pixels of each side.
+        channels: 1 or 3.
+        fit: see ``to_size``.
+        decoded: all pictures of the source once more, so that none has to be decoded.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        indices: Sequence[int],
+        *,
+        size: int,
+        channels: int,
+        fit: Fit,
+        decoded: PictureFile | None = None,
+    ) -> None:
         self.source = source
         self.indices = indices
         self.size = size
         self.channels = channels
         self.fit = fit
+        self.decoded = decoded
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
-        index = self.indices[position]
-        image = to_channels(self.source.read(index), self.channels)
-        return to_tensor(to_size(image, self.size, self.fit)), index
+        pictures, indices = self.__getitems__([position])
+        return pictures[0], int(indices)
+
+    def __getitems__(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        indices = [self.indices[position] for position in positions]
+        return self._read(indices), torch.tensor(indices)
+
+    def _read(self, indices: Sequence[int]) -> Tensor:
+        if self.decoded is not None and self.decoded.shape == (self.channels, self.size, self.size):
+            return self.decoded.gather(indices)
+        pictures = self.source if self.decoded is None else self.decoded
+        return torch.stack([prepare(pictures.read(index), self.channels, self.size, self.fit) for index in indices])
+
+
+def whole_batch(batch: T) -> T:
+    """Collate nothing: `PictureDataset` gives whole batches."""
+    return batch
+
+
+def start_worker(_: int) -> None:
+    """Set a loader's process up as the process that trains is."""
+    torch.set_flush_denormal(True)
 
 
 class EpochSampler(DistributedSampler[int]):

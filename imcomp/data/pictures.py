@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import stat
-import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -17,8 +16,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
-from rich.console import Console
-from rich.progress import track
+
+from imcomp.data.progress import with_bar
 
 # Pillow's own mark for a possible decompression bomb: a quarter of a GiB once decoded to RGB.
 DEFAULT_MAX_PIXELS = 89_478_485
@@ -45,8 +44,6 @@ _NETPBM = re.compile(
     + rb"(?(2)%b(?P<white>[-+.eE\d]+))(?P<end>\r\n|\s)" % _GAP
 )
 
-_PROGRESS_FROM = 200  # files; fewer are checked before a bar could be read
-
 # For good and for all threads: no reading thread may use `warnings.catch_warnings`, which swaps state of
 # the whole process. What Pillow warns of is judged here: bombs by `max_pixels`, damage by decoders' errors.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -69,6 +66,11 @@ class BadPicture:
 
 
 def find_pictures(root: Path) -> list[Path]:
+    """Every picture file below ``root``, as `find_names` finds them: paths that begin with ``root``."""
+    return [root / name for name in find_names(root)]
+
+
+def find_names(root: Path) -> list[str]:
     """Every file below ``root`` whose extension, in any case, belongs to a format that Pillow reads.
 
     Hidden files and folders are left out, macOS's ``._*`` among them. Links are followed, but no folder is
@@ -76,7 +78,7 @@ def find_pictures(root: Path) -> list[Path]:
     listed, for `check_pictures` to name it.
 
     Returns:
-        Paths that begin with ``root``, sorted by their POSIX path relative to it.
+        POSIX paths relative to ``root``, sorted.
 
     Raises:
         FileNotFoundError: There is no ``root``.
@@ -87,7 +89,7 @@ def find_pictures(root: Path) -> list[Path]:
     if not root.is_dir():
         raise NotADirectoryError(f"{str(root)!r} is a file; give the folder that holds the pictures")
     extensions = _extensions()
-    found: list[Path] = []
+    found: list[str] = []
     entered: set[tuple[int, int]] = set()
     # linked folders come last: where a folder is there by itself too, its pictures keep their real names
     real, linked = [root], list[Path]()
@@ -104,14 +106,15 @@ def find_pictures(root: Path) -> list[Path]:
         if (status.st_dev, status.st_ino) in entered:
             continue
         entered.add((status.st_dev, status.st_ino))
+        below = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if _is_folder(entry):
                 (linked if entry.is_symlink() else real).append(folder / entry.name)
             elif Path(entry.name).suffix.lower() in extensions:
-                found.append(folder / entry.name)
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+                found.append(below + entry.name)
+    return sorted(found)
 
 
 def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
@@ -171,40 +174,31 @@ def to_grey_or_rgb(image: Image.Image) -> Image.Image:
 
 
 def check_pictures(
-    paths: Sequence[Path], *, workers: int, max_pixels: int = DEFAULT_MAX_PIXELS, progress: bool = True
-) -> tuple[list[Path], list[BadPicture]]:
-    """Decode every file once.
+    root: Path, names: Sequence[str], *, workers: int, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> list[BadPicture]:
+    """Decode every file once, under a bar on a terminal.
 
     Args:
-        paths: Files, as `find_pictures` gives them.
+        root: The folder.
+        names: Files in it, as `find_names` gives them.
         workers: Threads (Pillow's decoders release the GIL); below 2, all is done in the calling thread.
         max_pixels: See `read_picture`.
-        progress: Show a bar on stderr, if that is a terminal and the files are many.
 
     Returns:
-        The readable paths and the others with their reasons, each in the order given.
+        The unreadable files with their reasons, in the order given.
     """
 
-    def reason(path: Path) -> str | None:
+    def reason(name: str) -> str | None:
         try:
-            read_picture(path, max_pixels=max_pixels)
+            read_picture(root / name, max_pixels=max_pixels)
         except UnreadablePicture as error:
             return str(error)
         return None
 
-    good: list[Path] = []
-    bad: list[BadPicture] = []
     with ThreadPool(workers) if workers > 1 else nullcontext() as pool:
-        reasons: Iterable[str | None] = pool.imap(reason, paths, chunksize=8) if pool else map(reason, paths)
-        if progress and len(paths) >= _PROGRESS_FROM and sys.stderr is not None and sys.stderr.isatty():
-            bar = Console(stderr=True)
-            reasons = track(reasons, "Checking pictures", len(paths), console=bar, transient=True)
-        for path, why in zip(paths, reasons, strict=True):
-            if why is None:
-                good.append(path)
-            else:
-                bad.append(BadPicture(path, why))
-    return good, bad
+        reasons: Iterable[str | None] = pool.imap(reason, names, chunksize=8) if pool else map(reason, names)
+        shown = with_bar(reasons, "Checking pictures", len(names))
+        return [BadPicture(root / name, why) for name, why in zip(names, shown, strict=True) if why is not None]
 
 
 def write_bad_report(bad: Sequence[BadPicture], file: Path) -> None:

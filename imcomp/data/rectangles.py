@@ -50,9 +50,9 @@ class CenterMask:
         return Box(top, left, bottom, right)
 
     def __call__(self, image_size: tuple[int, int], seeds: Tensor) -> Tensor:
-        mask = torch.zeros(len(seeds), 1, *image_size, device=seeds.device)
+        mask = torch.zeros(1, 1, *image_size, device=seeds.device)
         self.box(image_size).crop(mask).fill_(1)
-        return mask
+        return mask.expand(len(seeds), -1, -1, -1)
 
 
 class BoxMask:

@@ -1,16 +1,22 @@
 """Where pictures come from. A source hands out pictures by number and knows each one's name and group."""
 
+import hashlib
+import json
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+import PIL
 from PIL import Image
 
-from imcomp.data.pictures import DEFAULT_MAX_PIXELS, BadPicture, check_pictures, find_pictures, read_picture
+from imcomp.data.pictures import DEFAULT_MAX_PIXELS, BadPicture, check_pictures, find_names, read_picture
 from imcomp.data.synthetic import SyntheticSource
 from imcomp.errors import InputError
+from imcomp.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +38,20 @@ class Source(Protocol):
         """Name what must not be split apart, such as all frames of one physical sign."""
         ...
 
+    def fingerprint(self) -> str:
+        """Name what is in the pictures: another text when any of them may have changed, in this run or a later one.
+
+        A source may go without this method; its pictures are then decoded each time they are read.
+        """
+        ...
+
 
 class FolderSource:
     """Every readable picture in a folder tree, sorted by path.
 
     All files are decoded once to find the unreadable ones; those are left out, listed in ``bad`` and named in
-    the log.
+    the log. With ``cache_dir`` the result is remembered, and as long as no file changes only those that could not be
+    read are tried again.
 
     Args:
         root: the folder.
@@ -46,6 +60,7 @@ class FolderSource:
         max_bad_fraction: largest share of unreadable files to go on with, in [0, 1].
         max_pixels: larger pictures count as unreadable.
         workers: threads that check the files.
+        cache_dir: the folder to remember in which files could be read.
 
     Raises:
         InputError: no folder, no readable picture in it, too many unreadable ones, or a wrong
@@ -58,7 +73,8 @@ class FolderSource:
         group_regex: str = "",
         max_bad_fraction: float = 0.05,
         max_pixels: int = DEFAULT_MAX_PIXELS,
-        workers: int = 2,
+        workers: int = min(os.cpu_count() or 1, 8),
+        cache_dir: str | Path | None = None,
     ) -> None:
         self.root = Path(root)
         self.max_pixels = max_pixels
@@ -67,27 +83,30 @@ class FolderSource:
         except re.error as error:
             raise InputError(f"data.group_regex {group_regex!r} is not a regular expression: {error}") from error
         try:
-            found = find_pictures(self.root)
+            found = find_names(self.root)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InputError(f"{error}: data.root=PATH") from error
         if not found:
             raise InputError(f"no picture file anywhere in {self.root}; give another folder: data.root=PATH")
-        good, self.bad = check_pictures(found, workers=workers, max_pixels=max_pixels)
+        self._stamp = _stamp(self.root, found)
+        self.bad = self._check(found, workers, Path(cache_dir) / "checks" if cache_dir else None)
         self._check_bad(len(found), max_bad_fraction)
-        self.paths = good
+        unreadable = {bad.path for bad in self.bad}
+        # text alone: a path object for each of very many files takes several times the memory
+        self._names = [name for name in found if self.root / name not in unreadable] if unreadable else found
         if group_regex:
             self._check_groups()
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self._names)
 
     def read(self, index: int) -> Image.Image:
         """Decode a picture: mode `L` or `RGB`, at its own size."""
-        return read_picture(self.paths[index], max_pixels=self.max_pixels)
+        return read_picture(self.root / self._names[index], max_pixels=self.max_pixels)
 
     def name(self, index: int) -> str:
         """The path below the root."""
-        return self.paths[index].relative_to(self.root).as_posix()
+        return self._names[index]
 
     def group(self, index: int) -> str:
         """What ``group_regex`` finds in the path, or the path itself."""
@@ -96,6 +115,30 @@ class FolderSource:
         if match is None:
             return name
         return "/".join(part or "" for part in match.groups()) if any(match.groups()) else match.group()
+
+    def fingerprint(self) -> str:
+        """Name, size and times of every file found, and which of them are left out."""
+        left_out = [bad.path.relative_to(self.root).as_posix() for bad in self.bad]
+        return json.dumps([self._stamp, left_out])
+
+    def _check(self, names: list[str], workers: int, folder: Path | None) -> list[BadPicture]:
+        if folder is None:
+            return check_pictures(self.root, names, workers=workers, max_pixels=self.max_pixels)
+        key = json.dumps([PIL.__version__, self.max_pixels, self._stamp])
+        memory = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+        doubtful = names
+        with suppress(OSError, ValueError, TypeError, IndexError):  # nothing remembered, or nothing that can be read
+            # a reason may have gone since, such as too little memory
+            doubtful = [names[place] for place in json.loads(memory.read_text(encoding="utf-8"))]
+        bad = check_pictures(self.root, doubtful, workers=workers, max_pixels=self.max_pixels)
+        unreadable = {picture.path for picture in bad}
+        if doubtful is names or len(bad) < len(doubtful):
+            places = [place for place, name in enumerate(names) if self.root / name in unreadable] if bad else []
+            try:
+                write_text(memory, json.dumps(places))
+            except OSError as error:
+                log.warning("the files will be checked again at the next start: %s", error)
+        return bad
 
     def _check_bad(self, found: int, max_bad_fraction: float) -> None:
         if not self.bad:
@@ -132,7 +175,7 @@ class GTSRBSource(FolderSource):
         root: torchvision's root: the pictures are in ``<root>/gtsrb/GTSRB``.
         part: `train` for the training pictures, `test` for the official test pictures (they have no tracks).
         download: fetch what is not there.
-        options: ``max_bad_fraction``, ``max_pixels`` and ``workers`` as for `FolderSource`.
+        options: ``max_bad_fraction``, ``max_pixels``, ``workers`` and ``cache_dir`` as for `FolderSource`.
 
     Raises:
         InputError: not there and not to be downloaded, or as `FolderSource`.
@@ -150,6 +193,19 @@ class GTSRBSource(FolderSource):
 
 
 _GTSRB_FOLDERS = {"train": "Training", "test": "Final_Test/Images"}
+
+
+def _stamp(root: Path, names: Sequence[str]) -> str:
+    """Digest of the files' names, sizes and times: the time of the last change of the file or of its attributes too."""
+    digest = hashlib.sha256()
+    for name in names:
+        try:
+            status = (root / name).stat()
+            facts = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+        except OSError:  # a broken link, which the check will name
+            facts = "gone"
+        digest.update(f"{name}\0{facts}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()
 
 
 def _download_gtsrb(root: Path, part: str) -> None:
@@ -172,16 +228,24 @@ SOURCES: dict[str, Callable[..., Source]] = {
 }
 
 
-def build_source(name: str, options: Mapping[str, Any]) -> Source:
+def build_source(name: str, options: Mapping[str, Any], cache_dir: str | Path | None = None) -> Source:
     """Build a registered source.
+
+    Args:
+        name: a key of ``SOURCES``.
+        options: its keywords.
+        cache_dir: where a source of files remembers which of them could be read; None for nowhere.
 
     Raises:
         InputError: an unknown name, or options that the source does not take or refuses.
     """
     if name not in SOURCES:
         raise InputError(f"unknown source {name!r}; choose from {', '.join(sorted(SOURCES))}")
+    kind = SOURCES[name]
+    if cache_dir is not None and isinstance(kind, type) and issubclass(kind, FolderSource):
+        options = {**options, "cache_dir": cache_dir}
     try:
-        return SOURCES[name](**options)
+        return kind(**options)
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise

@@ -1,8 +1,11 @@
 """Traffic signs rendered on the fly: the data set that needs no file and no download."""
 
+import numpy as np
 from PIL import Image
 
 from imcomp.data.signs import render_sign
+
+_RENDERER = 1  # raise when a picture comes out differently than before
 
 
 class SyntheticSource:
@@ -49,6 +52,11 @@ class SyntheticSource:
         """Track and frame, such as ``00003_00017``; unique in the source."""
         track, frame = self._locate(index)
         return f"{track:05d}_{frame:05d}"
+
+    def fingerprint(self) -> str:
+        """What decides how the pictures look."""
+        options = f"{self.count} pictures, seed {self.seed}, {self.frames_per_track} frames a track"
+        return f"synthetic {_RENDERER}, NumPy {np.__version__}: {options}"
 
     def group(self, index: int) -> str:
         """The track, such as ``00003``; a split must not cut through it."""

@@ -1,11 +1,10 @@
 """Networks: plain torch modules that take a masked image and return an image of the same shape.
 
-Every network has the attributes
+Every network has an attribute ``multiple``: height and width must be multiples of so many pixels. It may have
 
-- ``multiple``: the number of pixels that height and width must be multiples of;
-- ``reach``: how many pixels away an input pixel can be and still count, None for any; or instead ``takes_box``, set
-  where ``forward(image, box)`` computes the output in a box alone;
-- ``takes_mask``, where it is set: the mask comes as one more channel, behind the image's.
+- ``takes_mask``, where it is set: the mask comes as one more channel, behind the image's;
+- ``reach``: an input pixel counts for output pixels at most so many pixels away; without it, or None: for all;
+- ``takes_box``, where it is set: ``forward(image, box)`` computes the output in a box alone, and no more than it takes.
 """
 
 from collections.abc import Callable

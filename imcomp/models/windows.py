@@ -8,11 +8,10 @@ from torch import Tensor
 from imcomp.box import Box
 
 
-class Windowed(Protocol):
-    """A network that says how far it sees."""
+class Network(Protocol):
+    """What this file asks of a network."""
 
     multiple: int
-    reach: int | None
 
     def __call__(self, image: Tensor) -> Tensor: ...
 
@@ -32,7 +31,7 @@ def window_of(box: Box, size: tuple[int, int], *, reach: int | None, multiple: i
     return whole if reach is None else box.grow(reach).snap(multiple).clip(size)
 
 
-def windowed(network: Windowed, image: Tensor, box: Box, reach: int | None) -> Tensor:
+def windowed(network: Network, image: Tensor, box: Box, reach: int | None) -> Tensor:
     """The network's output in ``box``, computed on the `window_of` it alone.
 
     Args:

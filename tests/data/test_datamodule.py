@@ -3,9 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.data.masks import MASKS
+from imcomp.data.sources import FolderSource
 from imcomp.errors import InputError
 
 CENTER = {"name": "center", "size": [2, 4]}
@@ -155,7 +157,7 @@ def test_workers_hand_over_the_same_batches(picture_folder):
     alone, helped = make(picture_folder), make(picture_folder, num_workers=1)
 
     for one, other in zip(batches(alone, "train"), batches(helped, "train"), strict=True):
-        assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+        assert all(torch.equal(*pair) for pair in zip(one[:3], other[:3], strict=True))
 
 
 def test_setup_opens_the_source_once(picture_folder):
@@ -189,6 +191,11 @@ def test_hyper_parameters_are_plain_and_rebuild_the_data_module(picture_folder):
         ({"split": "tracks"}, r"data\.split=tracks .*choose from random, track"),
         ({"size": 0}, r"data\.size=0 .*at least 1"),
         ({"batch_size": 0}, r"data\.batch_size=0 .*at least 1"),
+        ({"cache": "tape"}, r"data\.cache=tape .*choose from off, ram, disk"),
+        ({"cache_as": "jpeg"}, r"data\.cache_as=jpeg .*choose from resized, native"),
+        ({"cache_gb": 0}, r"data\.cache_gb=0 .*more than 0, or data\.cache=off"),
+        ({"cache_gb": float("nan")}, r"data\.cache_gb=nan .*more than 0"),
+        ({"cache": "disk"}, r"data\.cache=disk needs a folder; give data\.cache_dir=PATH"),
         ({"num_workers": -1}, r"data\.num_workers=-1 .*auto, 0 or more"),
         ({"num_workers": "many"}, r"data\.num_workers=many .*auto, 0 or more"),
     ],
@@ -231,3 +238,84 @@ def test_an_empty_part_says_which_fraction_to_raise(picture_folder, part):
 
     with pytest.raises(InputError, match=rf"no {part} pictures: data\.{part}_fraction is 0"):
         getattr(datamodule, f"{part}_dataloader")()
+
+
+def same(one, other):
+    return all(torch.equal(*pair) for pair in zip(one[:3], other[:3], strict=True))
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("fit", ["stretch", "crop"])
+@pytest.mark.parametrize("cache", [("disk", "resized"), ("disk", "native"), ("ram", "resized"), ("ram", "native")])
+def test_the_cache_changes_no_bit_of_a_batch(tmp_path, dot, part, workers, fit, cache):
+    for index in range(12):
+        Image.effect_noise((9 + index, 20 - index), 80).convert("RGB").save(tmp_path / f"{index}.png")
+    options = {"val_fraction": 0.25, "test_fraction": 0.25, "fit": fit, "channels": 3, "num_workers": workers}
+    plain = make(tmp_path, dot, **options)
+    kept = InpaintingDataModule(
+        *("folder", dot),
+        **{"root": tmp_path, "size": 8, "batch_size": 3, "cache": cache[0], "cache_as": cache[1], **options},
+        cache_dir=tmp_path / ".cache",
+    )
+    kept.setup("fit")
+
+    assert kept.decoded is not None
+    pairs = [*zip(batches(plain, part), batches(kept, part), strict=True)]
+    assert len(pairs) == {"train": 2, "val": 1, "test": 1}[part]
+    assert all(same(*pair) for pair in pairs)
+
+
+def test_training_decodes_for_the_stages_after_it(picture_folder, tmp_path, monkeypatch):
+    options = {"root": picture_folder, "size": 8, "num_workers": 0, "cache": "disk", "cache_dir": tmp_path / "cache"}
+    stages = [InpaintingDataModule("folder", CENTER, **options) for _ in range(3)]
+
+    stages[0].setup("test")
+    assert stages[0].decoded is None
+    stages[1].setup("fit")
+    stages[2].setup("test")
+
+    monkeypatch.setattr(FolderSource, "read", lambda *_: pytest.fail("decoded again"))
+    for datamodule in stages[1:]:
+        assert len(datamodule.decoded) == 20
+        assert sorted(indices(datamodule, "val")) == sorted(datamodule.split.val)
+
+
+def test_all_splits_share_what_is_decoded(picture_folder, tmp_path):
+    for seed in (0, 1):
+        options = {"root": picture_folder, "size": 8, "cache": "disk", "cache_dir": tmp_path / "cache", "seed": seed}
+        InpaintingDataModule("folder", CENTER, **options).setup("fit")
+
+    assert len([*(tmp_path / "cache").glob("*.pictures")]) == 1
+
+
+def test_what_cannot_be_kept_is_said_once(picture_folder, tmp_path, caplog):
+    options = {"root": picture_folder, "size": 8, "num_workers": 0, "cache": "disk", "cache_dir": tmp_path / "cache"}
+    datamodule = InpaintingDataModule("folder", CENTER, **options, cache_gb=1e-7)
+
+    datamodule.setup("fit")
+    datamodule.setup("fit")
+
+    assert len([record for record in caplog.records if "data.cache_gb" in record.message]) == 1
+    assert len(indices(datamodule, "train")) == 14
+
+
+@pytest.mark.parametrize(("device", "workers"), [("cpu", 0), ("cuda", 2)])
+@pytest.mark.parametrize("kept", [True, False])
+def test_automatic_workers_know_the_cache_and_the_device(picture_folder, tmp_path, monkeypatch, device, workers, kept):
+    monkeypatch.setattr("imcomp.data.datamodule._cores", lambda: 6)
+    monkeypatch.setattr("imcomp.data.datamodule._best_device", lambda: device)
+    options = {"root": picture_folder, "size": 8, "cache": "disk" if kept else "off", "cache_dir": tmp_path / "cache"}
+
+    for cache_as in ("resized", "native"):
+        datamodule = InpaintingDataModule("folder", CENTER, **options, cache_as=cache_as)
+        datamodule.setup("fit")
+        assert datamodule.num_workers == (workers if kept and cache_as == "resized" else 5)
+        datamodule.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(device)))
+        assert datamodule.num_workers == (workers if kept and cache_as == "resized" else 5)
+
+
+def test_a_checkpoint_says_nothing_of_the_cache(picture_folder, tmp_path):
+    datamodule = InpaintingDataModule("folder", CENTER, root=str(picture_folder), cache="disk", cache_dir=tmp_path)
+
+    assert not [name for name in datamodule.hparams if name.startswith("cache")]

@@ -5,7 +5,7 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
-from imcomp.data.loading import EpochSampler, PictureDataset, ResumableLoader
+from imcomp.data.loading import EpochSampler, PictureDataset, ResumableLoader, start_worker, whole_batch
 
 COUNT, BATCH_SIZE = 11, 2  # six batches, the last of one picture
 
@@ -37,6 +37,7 @@ def loader(num_workers=0, seed=0):
         batch_size=BATCH_SIZE,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
+        collate_fn=whole_batch,
     )
 
 
@@ -60,6 +61,29 @@ def test_dataset_gives_uint8_and_the_number_in_the_source(channels):
     assert picture.shape == (channels, 4, 4)
     assert picture.dtype == torch.uint8
     assert picture.unique().tolist() == [50]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_batch_comes_whole(channels):
+    pictures, indices = dataset([7, 3, 50], channels).__getitems__([2, 0])
+
+    assert pictures.shape == (2, channels, 4, 4)
+    assert pictures.dtype == torch.uint8
+    assert [picture.unique().tolist() for picture in pictures] == [[50], [7]]
+    assert indices.tolist() == [50, 7]
+    assert indices.dtype == torch.int64
+
+
+def test_workers_flush_denormals():
+    denormal = torch.tensor([1e-40])
+    try:
+        start_worker(0)
+        flushed = (denormal * 1).item()
+    finally:
+        torch.set_flush_denormal(False)
+
+    assert flushed == 0
+    assert (denormal * 1).item() > 0
 
 
 def test_sampler_takes_every_position_once():
@@ -221,7 +245,7 @@ def fit(ckpt_path=None, *callbacks, **options):
         enable_model_summary=False,
         **options,
     )
-    val = torch.utils.data.DataLoader(dataset([0, 1]), batch_size=2)
+    val = torch.utils.data.DataLoader(dataset([0, 1]), batch_size=2, collate_fn=whole_batch)
     trainer.fit(module, loader(), val, ckpt_path=ckpt_path, weights_only=True)
     return module.seen
 

@@ -19,6 +19,7 @@ from imcomp.data.pictures import (
     BadPicture,
     UnreadablePicture,
     check_pictures,
+    find_names,
     find_pictures,
     read_picture,
     to_grey_or_rgb,
@@ -489,8 +490,7 @@ class TestRefusals:
         damaged.write_bytes(encoded(noise, "JPEG", exif=b"Exif\0\0MM\0\x2a\0\0\0\x08\xff\xff\x01"))
         code = (
             "import sys; from pathlib import Path; from imcomp.data.pictures import check_pictures\n"
-            "good, bad = check_pictures([Path(name) for name in sys.argv[1:]], workers=2)\n"
-            "print(len(good), len(bad))"
+            "print(*[picture.path for picture in check_pictures(Path(), sys.argv[1:], workers=2)])"
         )
         run = subprocess.run(
             [sys.executable, "-W", "always", "-c", code, bomb, damaged],
@@ -499,7 +499,7 @@ class TestRefusals:
             check=False,
             cwd=Path(imcomp.__file__).parents[1],
         )
-        assert (run.stdout.strip(), run.stderr) == ("1 1", "")
+        assert (run.stdout.strip(), run.stderr) == (str(bomb), "")
 
 
 class TestCheck:
@@ -510,28 +510,26 @@ class TestCheck:
             path.write_bytes(encoded(Image.new("L", (2, 2)), "PNG"))
         paths[3].write_bytes(b"")
         paths[30].unlink()  # vanished since it was listed
-        good, bad = check_pictures(paths, workers=workers)
-        assert good == [path for path in paths if path not in {paths[3], paths[30]}]
+        bad = check_pictures(tmp_path, [path.name for path in paths], workers=workers)
         assert bad == [BadPicture(paths[3], "file is empty"), BadPicture(paths[30], "file does not exist")]
 
-    def test_nothing_to_check(self) -> None:
-        assert check_pictures([], workers=2) == ([], [])
+    def test_nothing_to_check(self, tmp_path: Path) -> None:
+        assert check_pictures(tmp_path, [], workers=2) == []
 
     def test_max_pixels_reaches_the_reader(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(encoded(Image.new("L", (2, 2)), "PNG"))
-        assert not check_pictures([tmp_path / "a.png"], workers=1, max_pixels=3)[0]
+        assert check_pictures(tmp_path, ["a.png"], workers=1, max_pixels=3)
+        assert not check_pictures(tmp_path, ["a.png"], workers=1, max_pixels=4)
 
     def test_bar_on_a_terminal_only(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "a.png").write_bytes(encoded(Image.new("L", (1, 1)), "PNG"))
-        many = [tmp_path / "a.png"] * 300
-        check_pictures(many, workers=2)
+        many = ["a.png"] * 300
+        check_pictures(tmp_path, many, workers=2)
         assert capsys.readouterr() == ("", "")
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-        check_pictures(many, workers=2, progress=False)
-        assert capsys.readouterr() == ("", "")
-        assert len(check_pictures(many, workers=2)[0]) == 300
+        assert check_pictures(tmp_path, many, workers=2) == []
         shown = capsys.readouterr()
         assert shown.out == ""
         assert "Checking pictures" in shown.err
@@ -541,7 +539,8 @@ class TestCheck:
             (tmp_path / "\udcff.png").write_bytes(encoded(Image.new("L", (1, 1)), "PNG"))
         except (OSError, UnicodeError):
             pytest.skip("this file system takes text only")
-        assert len(check_pictures(find_pictures(tmp_path), workers=1)[0]) == 1
+        assert len(find_names(tmp_path)) == 1
+        assert check_pictures(tmp_path, find_names(tmp_path), workers=1) == []
 
 
 class TestReport:

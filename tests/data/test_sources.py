@@ -1,10 +1,13 @@
+import json
 import logging
+import os
 from urllib.error import URLError
 
 import pytest
 import torchvision
 from PIL import Image
 
+from imcomp.data import sources
 from imcomp.data.sources import SOURCES, FolderSource, GTSRBSource, build_source, left_out
 from imcomp.data.synthetic import SyntheticSource
 from imcomp.errors import InputError
@@ -258,3 +261,86 @@ def test_an_unknown_source_lists_the_choices():
 def test_options_that_a_source_refuses_name_it(name, options, what):
     with pytest.raises(InputError, match=what):
         build_source(name, options)
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """The names of the files that were decoded to see whether they can be read."""
+    seen = []
+    check = sources.check_pictures
+    monkeypatch.setattr(
+        sources, "check_pictures", lambda root, names, **kwargs: seen.extend(names) or check(root, names, **kwargs)
+    )
+    return seen
+
+
+def test_files_are_checked_once(picture_folder, tmp_path, checked):
+    options = {"root": picture_folder}
+    assert len(build_source("folder", options, tmp_path / "cache")) == 20
+    assert len(checked) == 20
+
+    assert len(build_source("folder", options, tmp_path / "cache")) == 20
+    assert len(checked) == 20
+
+    build_source("folder", options)
+    assert len(checked) == 40
+
+
+def test_unreadable_files_are_tried_again(picture_folder, tmp_path, checked):
+    (picture_folder / "bad.png").write_bytes(b"no picture")
+    first = FolderSource(picture_folder, cache_dir=tmp_path / "cache")
+    checked.clear()
+
+    second = FolderSource(picture_folder, cache_dir=tmp_path / "cache")
+
+    assert checked == ["bad.png"]
+    assert second.bad == first.bad
+    assert names(second) == names(first)
+    assert second.fingerprint() == first.fingerprint()
+
+
+def touch(file):
+    os.utime(file, ns=(1, 1))
+
+
+def darken(file):
+    """Another picture, of the same size and times where a program can set them."""
+    before = file.stat()
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [touch, darken, lambda file: save(file.with_name("new.png")), lambda f: f.unlink()])
+def test_any_change_of_a_file_changes_the_fingerprint_and_is_checked(picture_folder, tmp_path, checked, change):
+    before = FolderSource(picture_folder, cache_dir=tmp_path / "cache")
+    assert FolderSource(picture_folder).fingerprint() == before.fingerprint()
+    checked.clear()
+
+    change(picture_folder / "track0" / "frame1.png")
+    after = FolderSource(picture_folder, cache_dir=tmp_path / "cache", max_bad_fraction=0.5)
+
+    assert after.fingerprint() != before.fingerprint()
+    assert len(checked) in (19, 20, 21)
+
+
+@pytest.mark.parametrize("content", ["", "{", "3", '["a"]', "[99]", "null"])
+def test_a_damaged_memory_is_no_memory(picture_folder, tmp_path, checked, content):
+    FolderSource(picture_folder, cache_dir=tmp_path)
+    (memory,) = (tmp_path / "checks").iterdir()
+    memory.write_text(content)
+    checked.clear()
+
+    assert len(FolderSource(picture_folder, cache_dir=tmp_path)) == 20
+    assert len(checked) == 20
+    assert json.loads(memory.read_text()) == []
+
+
+def test_where_nothing_can_be_remembered_files_are_checked_each_time(picture_folder, tmp_path, checked, caplog):
+    (tmp_path / "cache").touch()  # a file, not a folder
+
+    with caplog.at_level(logging.WARNING, logger="imcomp"):
+        assert len(FolderSource(picture_folder, cache_dir=tmp_path / "cache")) == 20
+
+    assert "checked again at the next start" in caplog.text

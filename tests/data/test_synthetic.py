@@ -199,3 +199,10 @@ def test_centre_is_worth_completing(tracks: list[Image.Image]) -> None:
     resized = [np.asarray(picture.convert("L").resize((256, 256)), float) / 255 for picture in tracks]
     spread = np.array([picture[108:148, 108:148].std() for picture in resized])
     assert 0.04 < np.median(spread) < 0.14
+
+
+def test_fingerprint_names_all_that_decides_on_the_pictures() -> None:
+    sources = [(8, 0, 4), (8, 0, 4), (9, 0, 4), (8, 1, 4), (8, 0, 5)]
+    prints = [SyntheticSource(*options).fingerprint() for options in sources]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 4

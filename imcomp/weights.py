@@ -1,0 +1,76 @@
+"""Reading a checkpoint with torch alone, executing nothing of it; and numbers so small that they only cost time."""
+
+from copy import copy
+from operator import is_not
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imcomp.errors import InputError
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint with torch's safe loading: tensors and plain values, never code.
+
+    Numbers below 1e-30 are read as 0, see `flush_denormals`.
+
+    Raises:
+        InputError: no such file, or it is not a checkpoint of imcomp's.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"no checkpoint {path}; give the path of a .ckpt file, such as outputs/latest/checkpoints/best.ckpt"
+        )
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} is damaged or cannot be read ({error.strerror}); give another .ckpt file") from error
+    with file:
+        try:
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # how a damaged file fails, from a bad seek to a failed assert, is torch's to know
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"{path} is damaged or not a checkpoint ({reason}); give another .ckpt file") from error
+    if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
+        raise InputError(f"{path} is not a checkpoint of imcomp (no weights with hyper-parameters in it); give another")
+    # far above the smallest normal number: a product of two small ones is denormal too
+    flushed: dict[str, Any] = flush_denormals(checkpoint, below=1e-30)
+    return flushed
+
+
+def flush_denormals(values: Any, below: float = 0.0) -> Any:
+    """Set to 0 what is closer to it than the type's smallest normal number (1.2e-38 in float32).
+
+    A CPU computes many times slower with such denormal numbers, to which the weights of dead channels decay.
+
+    Args:
+        values: a tensor, or dicts, lists and tuples of tensors and other values.
+        below: set to 0 also what is closer to it than this.
+
+    Returns:
+        The same, with new tensors in place of those that held such numbers. Nothing is changed in place.
+    """
+    if isinstance(values, Tensor):
+        return _flushed(values, below) if values.is_floating_point() else values
+    if isinstance(values, dict):
+        changed = {
+            key: flushed for key, value in values.items() if (flushed := flush_denormals(value, below)) is not value
+        }
+        if not changed:
+            return values
+        whole = copy(values)  # of the same type, and with the versions that a state_dict carries along
+        whole.update(changed)
+        return whole
+    if type(values) in (list, tuple):
+        items = [flush_denormals(value, below) for value in values]
+        return type(values)(items) if any(map(is_not, items, values)) else values
+    return values
+
+
+def _flushed(tensor: Tensor, below: float) -> Tensor:
+    small = tensor.abs() < max(below, torch.finfo(tensor.dtype).tiny)
+    # times 0, which keeps the sign, as the CPU does when it flushes: a run that goes on computes the same bits
+    return torch.where(small, tensor * 0, tensor) if small.any() else tensor
