@@ -10,7 +10,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install -qq -c constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-all lint format install install-dev clean
+.PHONY: help train benchmark test test-all lint format install install-dev clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,9 @@ help: ## list the targets
 
 train: $(VENV)/.installed ## train a network; ARGS="model.lr=1e-3" overrides the configuration
 	@$(PY) train.py $(ARGS)
+
+benchmark: $(VENV)/.installed-dev ## measure how quick it is; ARGS="suite=train publish=true"
+	@$(PY) scripts/benchmark.py $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the quick tests; ARGS="-k mask" goes to pytest
 	@$(PY) -m pytest $(ARGS)

@@ -1,4 +1,4 @@
-"""Saving so that nothing is lost, and loading so that nothing is executed."""
+"""Saving so that nothing is lost, and going on as if nothing had happened."""
 
 import math
 import random
@@ -12,16 +12,20 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
-from imcomp.errors import InputError
 from imcomp.files import atomic
+from imcomp.weights import flush_denormals
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all."""
+    """Writes a checkpoint whole or not at all, and without denormal numbers, as which training does not see them."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         with atomic(Path(path)) as beside:
-            torch.save(checkpoint, beside)
+            torch.save(flush_denormals(checkpoint), beside)
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+        checkpoint: dict[str, Any] = flush_denormals(super().load_checkpoint(path, *arguments, **options))
+        return checkpoint
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -156,29 +160,3 @@ class RandomState(Callback):
         torch.set_rng_state(state["torch"].cpu())
         if len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint with torch's safe loading: tensors and plain values, never code.
-
-    Raises:
-        InputError: no such file, or it is not a checkpoint of imcomp's.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(
-            f"no checkpoint {path}; give the path of a .ckpt file, such as outputs/latest/checkpoints/best.ckpt"
-        )
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path} is damaged or cannot be read ({error.strerror}); give another .ckpt file") from error
-    with file:
-        try:
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # how a damaged file fails, from a bad seek to a failed assert, is torch's to know
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f"{path} is damaged or not a checkpoint ({reason}); give another .ckpt file") from error
-    if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
-        raise InputError(f"{path} is not a checkpoint of imcomp (no weights with hyper-parameters in it); give another")
-    return checkpoint

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from imcomp import __version__
 from imcomp.errors import InputError
-from imcomp.overrides import check_groups, expand_resume, explain, mask_as_file
+from imcomp.overrides import check_groups, expand_resume, explain, mask_as_file, suites_as_list
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -50,15 +50,17 @@ def predict(cfg: "DictConfig") -> None:
     from imcomp.prediction import predict as run_prediction
     from imcomp.report import report_prediction
 
-    check_settings(cfg, ckpt=str, input=str, output=str, device=str, batch_size=int, seed=int)
+    check_settings(cfg, ckpt=str, input=str, output=str, side_by_side=bool, batch_size=int, seed=int)
+    check_settings(cfg, device=str, precision=str | int, backend=str)  # 32 is read as a number
     output = Path(cfg.output)
     inputs = find_inputs(cfg.input, output)
     try:
         mask = read_picture(Path(cfg.mask.file)) if cfg.mask.file else None
     except UnreadablePicture as error:
         raise InputError(f"mask={cfg.mask.file}: {error}; give a picture that is white where the hole is") from error
-    completer = Completer(cfg.ckpt, cfg.device)
-    unreadable = run_prediction(completer, inputs, output, mask=mask, seed=cfg.seed, batch_size=cfg.batch_size)
+    completer = Completer(cfg.ckpt, cfg.device, precision=str(cfg.precision), backend=cfg.backend)
+    options = {key: cfg[key] for key in ("seed", "batch_size", "side_by_side")}
+    unreadable = run_prediction(completer, inputs, output, mask=mask, **options)
     report_prediction(len(inputs.paths), unreadable, output)
     if unreadable:
         raise SystemExit(1)
@@ -71,14 +73,34 @@ def evaluate(cfg: "DictConfig") -> None:
     run_evaluation(cfg)
 
 
+def benchmark(cfg: "DictConfig") -> None:
+    """Measure how quick imcomp is; exit code 1 where something could not be measured."""
+    from omegaconf import OmegaConf
+
+    from imcomp.benchmark.running import Settings
+    from imcomp.benchmark.running import benchmark as run_benchmark
+    from imcomp.config import check_settings
+
+    options: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    options |= {"output_dir": options.pop("paths")["output_dir"]}
+    check_settings(options, **get_type_hints(Settings))
+    if not run_benchmark(Settings(**options), config_dir()):
+        raise SystemExit(1)
+
+
 COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
     "train": (train, "train a network to fill holes"),
     "predict": (predict, "complete pictures with a trained network"),
     "evaluate": (evaluate, "score a network beside classical fills"),
+    "benchmark": (benchmark, "measure how quick it is, beside a reference loop"),
 }
 """Each command's function, which takes the composed config of the same name, and what it does."""
 
-REWRITES: dict[str, Callable[[list[str]], list[str]]] = {"train": expand_resume, "predict": mask_as_file}
+REWRITES: dict[str, Callable[[list[str]], list[str]]] = {
+    "train": expand_resume,
+    "predict": mask_as_file,
+    "benchmark": suites_as_list,
+}
 """What a command does to its arguments before Hydra sees them."""
 
 

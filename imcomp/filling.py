@@ -59,6 +59,7 @@ def check_context(context: Context) -> Context:
     Raises:
         ValueError: neither None, `reach` nor a number of at least 0.
     """
-    if context is None or context == "reach" or (isinstance(context, int) and context >= 0):
+    # a config or a checkpoint may hold anything
+    if context is None or context == "reach" or (isinstance(context, int) and context >= 0):  # type: ignore[redundant-expr]
         return context
     raise ValueError(f"context={context} is no distance; give a number of pixels, reach, or null for the whole picture")

@@ -1,5 +1,6 @@
 """Completing pictures with a trained network."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,31 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from imcomp.checkpoints import read_checkpoint
+from imcomp.backends import build_backend
+from imcomp.box import Box
 from imcomp.data.masks import MaskGenerator, build_mask, mix_seeds
+from imcomp.data.rectangles import CenterMask
 from imcomp.data.transforms import to_channels, to_tensor
 from imcomp.errors import InputError
-from imcomp.module import InpaintingModule
+from imcomp.filling import Context, check_context, fill
+from imcomp.models import build_network
+from imcomp.perf import fastest_precision
+from imcomp.weights import read_checkpoint
 
 Hole = npt.NDArray[np.bool_]
+
+TRAINING_OPTIONS = frozenset({"init", "optimizer", "lr", "weight_decay", "scheduler", "fused", "channels_last"})
+"""Options of the ``InpaintingModule`` that say how a network is trained, and nothing of what it computes."""
+
+PRECISIONS = ("auto", "32", "bf16")
+"""What a `Completer` computes in."""
+
+# on CPUs: of more at once, what a layer hands to the next no longer fits into the caches
+_PICTURES_AT_ONCE = 8
+# pixels that a hole's edges are rounded to, so that holes which differ a little are computed alike
+_GRID = 4
 
 
 @dataclass(frozen=True)
@@ -25,16 +42,29 @@ class Trained:
     """A network and how it was trained.
 
     Attributes:
-        module: in evaluation mode, on the CPU.
+        network: in evaluation mode, on the CPU, in channels-last order.
+        options: of the ``InpaintingModule`` that trained it, those that are not in `TRAINING_OPTIONS`.
         data: the plain options of the ``InpaintingDataModule`` it was trained with.
     """
 
-    module: InpaintingModule
+    network: nn.Module
+    options: dict[str, Any]
     data: dict[str, Any]
+
+    @property
+    def in_channels(self) -> int:
+        """Of the pictures: 1 for grey, 3 for colour."""
+        return int(self.options["in_channels"])
+
+    @property
+    def context(self) -> Context:
+        """How many pixels round the hole it was shown; see ``fill``."""
+        context: Context = self.options.get("context")
+        return context
 
 
 def load_trained(path: str | Path) -> Trained:
-    """Rebuild a network from a checkpoint alone.
+    """Rebuild a network from a checkpoint alone, with torch alone.
 
     Raises:
         InputError: not a checkpoint of imcomp's, or a damaged one.
@@ -43,13 +73,23 @@ def load_trained(path: str | Path) -> Trained:
     data = checkpoint.get("datamodule_hyper_parameters")
     if data is None:
         raise InputError(f"{path} does not say how its network was trained; give a .ckpt that train.py wrote")
+    weights = {
+        key.removeprefix("network."): value
+        for key, value in checkpoint["state_dict"].items()
+        if key.startswith("network.")
+    }
     try:
-        module = InpaintingModule(**checkpoint["hyper_parameters"])
-        module.load_state_dict(checkpoint["state_dict"])
+        given = checkpoint["hyper_parameters"]
+        options = {key: value for key, value in given.items() if key not in TRAINING_OPTIONS}
+        options = {"network": "autoencoder", "in_channels": 1, **options}  # the module's own defaults
+        check_context(options.get("context"))
+        plain = {key: value for key, value in options.items() if key not in ("network", "context")}
+        network = build_network(options["network"], **plain)
+        network.load_state_dict(weights)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} holds a network that this version cannot rebuild: {reason}") from error
-    return Trained(module.eval(), dict(data))
+    return Trained(network.eval().to(memory_format=torch.channels_last), options, dict(data))
 
 
 class Completer:
@@ -58,30 +98,42 @@ class Completer:
     The picture is brought to the size that the network was trained on, completed there and brought back; pixels
     outside the hole are the picture's own, bit for bit, and what is under the hole is not seen. A grey network
     completes the channels of a colour picture one by one; a colour network completes a grey picture as three equal
-    channels and takes their mean.
+    channels and takes their mean. Only what the hole depends on is computed.
 
     Args:
         checkpoint: a ``.ckpt`` file that ``train.py`` wrote.
         device: a torch device, or `auto` for the best that the machine has.
+        precision: `32` for float32; `bf16` for bfloat16 where torch deems it safe, which moves pixels in the hole by
+            a few grey levels; `auto` for the quicker of them on the device.
+        backend: a key of ``BACKENDS``, or `auto`.
 
     Raises:
-        InputError: not a checkpoint of imcomp's, or no such device.
+        InputError: not a checkpoint of imcomp's, no such device, precision or backend, or a package that the backend
+            needs is missing.
 
     Example:
         >>> completer = Completer("outputs/latest/checkpoints/best.ckpt")  # doctest: +SKIP
         >>> completed = completer.complete(Image.open("sign.png"), Image.open("mask.png"))  # doctest: +SKIP
     """
 
-    def __init__(self, checkpoint: str | Path, device: str = "auto") -> None:
+    def __init__(
+        self, checkpoint: str | Path, device: str = "auto", *, precision: str = "32", backend: str = "auto"
+    ) -> None:
+        torch.set_flush_denormal(True)  # before anything is computed: torch's threads take it over when they start
         trained = load_trained(checkpoint)
-        torch.set_flush_denormal(True)
         self.device = find_device(device)
-        self.module = trained.module.to(self.device)
+        self.dtype = _find_dtype(precision, self.device, backend)
+        self.in_channels = trained.in_channels
+        self.network = build_backend(backend, trained.network.to(self.device))
         try:
             self.size: int = trained.data["size"]
             self.mask_generator: MaskGenerator = build_mask(trained.data["mask"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{checkpoint} does not say which size and hole it was trained on ({error})") from error
+        # in evaluation `reach` gives the numbers of the whole picture; where holes were anywhere, the network was
+        # trained on the whole, whatever its context
+        narrow = isinstance(trained.context, int) and isinstance(self.mask_generator, CenterMask)
+        self.context: Context = trained.context if narrow else "reach"
 
     def cut_hole(self, image: Image.Image, seed: int = 0) -> Image.Image:
         """Make a hole like those that the network was trained on, scaled to the picture.
@@ -114,33 +166,66 @@ class Completer:
         Raises:
             InputError: a mask of another size than its picture, or a picture of another mode.
         """
-        inputs: list[Tensor] = []
-        holes: list[Tensor] = []
-        for image, mask in zip(images, masks, strict=True):
+        completed = list(images)
+        shown: list[tuple[int, Tensor, Tensor]] = []  # which picture, its planes, its hole
+        for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
             _check(image, mask)
             hole = _to_hole(mask)
-            planes = self._planes(image, hole)
-            # a hole of a few pixels must not vanish where a large picture shrinks: any hole pixel makes a hole
-            small = F.adaptive_max_pool2d(torch.from_numpy(hole)[None].float(), self.size)
-            inputs.append(planes)
-            holes.append(small.expand(len(planes), -1, -1, -1))
-        if not inputs:
-            return []
-        counts = [len(planes) for planes in inputs]
-        picture = torch.cat(inputs).to(self.device).float() / 255
-        output = self.module(picture, torch.cat(holes).to(self.device)).float().clamp(0, 1)
-        levels = (output * 255).round().byte().cpu()
-        return [
-            _composite(image, mask, planes)
-            for image, mask, planes in zip(images, masks, levels.split(counts), strict=True)
-        ]
+            if hole.any():
+                shown.append((number, self._planes(image, hole), self._shrink(hole)))
+        for box, group in self._groups(shown):
+            planes = torch.cat([planes for _, planes, _ in group])
+            holes = torch.cat([hole.expand(len(planes), -1, -1, -1) for _, planes, hole in group])
+            filled = self._fill(planes, holes, box)
+            counts = [len(planes) for _, planes, _ in group]
+            for (number, _, _), one in zip(group, torch.split(filled, counts), strict=True):
+                completed[number] = _composite(images[number], masks[number], one)
+        return completed
 
     def _planes(self, image: Image.Image, hole: Hole) -> Tensor:
-        """The picture at the network's size as a batch: ``(1, C, S, S)``, or ``(3, 1, S, S)`` for a grey network."""
+        """The picture at the network's size, uint8 ``(1, C, S, S)``, or ``(3, 1, S, S)`` for a grey network."""
         small = _resize_known(image, hole, (self.size, self.size))
-        if self.module.in_channels == 1:
+        if self.in_channels == 1:
             return to_tensor(small)[:, None]
         return to_tensor(to_channels(small, 3))[None]
+
+    def _shrink(self, hole: Hole) -> Tensor:
+        """The hole at the network's size, ``(1, 1, S, S)``."""
+        whole = torch.from_numpy(hole)[None, None].float()
+        # a hole of a few pixels must not vanish where a large picture shrinks: any hole pixel makes a hole
+        return whole if hole.shape == (self.size, self.size) else F.adaptive_max_pool2d(whole, self.size)
+
+    def _groups(
+        self, shown: list[tuple[int, Tensor, Tensor]]
+    ) -> Iterable[tuple[Box, list[tuple[int, Tensor, Tensor]]]]:
+        """Put together what is computed at once: where it costs time, only holes in the same place."""
+        groups: dict[Box, list[tuple[int, Tensor, Tensor]]] = {}
+        for one in shown:
+            groups.setdefault(self._box(one[2]), []).append(one)
+        if self.context == "reach" and self.device.type != "cpu" and len(groups) > 1:
+            # an accelerator computes many large windows sooner than one small one after another
+            tops, lefts, bottoms, rights = zip(*groups, strict=True)
+            return [(Box(min(tops), min(lefts), max(bottoms), max(rights)), shown)]
+        return groups.items()
+
+    def _box(self, hole: Tensor) -> Box:
+        rows, columns = (torch.nonzero(hole[0, 0].amax(axis))[:, 0] for axis in (1, 0))
+        box = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+        # with a context in pixels, a larger box would show more than the network was trained to see
+        return box.snap(_GRID).clip((self.size, self.size)) if self.context == "reach" else box
+
+    def _fill(self, planes: Tensor, holes: Tensor, box: Box) -> Tensor:
+        """Lay the network's output into the holes, all within ``box``; uint8 ``(N, C, S, S)``."""
+        at_once = _PICTURES_AT_ONCE if self.device.type == "cpu" else len(planes)
+        levels = []
+        for some, hole in zip(torch.split(planes, at_once), torch.split(holes, at_once), strict=True):
+            picture = some.to(self.device).float() / 255
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                output = fill(self.network, picture, hole.to(self.device), box, context=self.context)
+            levels.append((output.float().clamp(0, 1) * 255).round().byte().cpu())
+        known = box.crop(planes)
+        known.copy_(torch.where(box.crop(holes) > 0, torch.cat(levels), known))
+        return planes
 
 
 def _check(image: Image.Image, mask: Image.Image) -> None:
@@ -153,7 +238,7 @@ def _check(image: Image.Image, mask: Image.Image) -> None:
 
 
 def _composite(image: Image.Image, mask: Image.Image, planes: Tensor) -> Image.Image:
-    """Lay the network's output ``(N, C, S, S)`` into the hole."""
+    """Bring the completed planes ``(N, C, S, S)`` back to the picture's size and lay them into its hole."""
     channels = planes.flatten(0, 1)
     if image.mode == "L" and len(channels) == 3:
         channels = channels.float().mean(dim=0, keepdim=True).round().byte()
@@ -199,3 +284,11 @@ def find_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, ImportError) as error:
         raise InputError(f"device {name!r} is not there ({str(error).splitlines()[0]}); give auto or cpu") from error
     return device
+
+
+def _find_dtype(precision: str, device: torch.device, backend: str) -> torch.dtype:
+    if precision not in PRECISIONS:
+        raise InputError(f"precision={precision} is unknown; choose from {', '.join(PRECISIONS)}")
+    if precision == "auto" and backend != "onnx":
+        precision = "bf16" if fastest_precision(device) == "bf16-mixed" else "32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32

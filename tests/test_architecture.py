@@ -71,13 +71,24 @@ ARROWS = {
         "report",
         "weights",
     },
+    "benchmark.protocol": {"data.pictures", "data.synthetic", "errors"},
+    "benchmark.reference": {"errors", "models"},
+    "benchmark.rivals": {"baselines", "benchmark", "models"},
+    "benchmark.stopwatch": {"batch", "benchmark", "files", "losses", "module"},
+    "benchmark.configs": {"benchmark", "config", "data", "errors", "training"},
+    "benchmark.running": {"benchmark", "errors", "files", "inference"},
+    "benchmark": set(),
+    "benchmark.*": {"benchmark", "errors", "files"},
+    "benchmark.suites.*": {"benchmark", "errors", "inference", "prediction"},
     "overrides": {"errors"},
-    "cli": {"__init__", "config", "data", "errors", "evaluation", "inference", "overrides", "prediction", "report"}
-    | {"training"},
+    "cli": {
+        *("__init__", "benchmark", "config", "data", "errors", "evaluation"),
+        *("inference", "overrides", "prediction", "report", "training"),
+    },
 }
 """What each file may import of the package; a package stands for all that is in it, ``*`` for its files."""
 
-CONFIGURED = {"cli", "config", "evaluation", "overrides", "training"}
+CONFIGURED = {"benchmark.configs", "cli", "config", "evaluation", "overrides", "training"}
 """The only files that know Hydra and OmegaConf."""
 
 LONGEST = 400

@@ -78,7 +78,8 @@ def test_version(command):
 def test_every_commands_help_lists_its_keys(command, name):
     code, out, _ = command(name, "--help")
     assert code == 0
-    assert {"train": "max_epochs: 5", "predict": "input: ???", "evaluate": "part: val"}[name] in out
+    known = {"train": "max_epochs: 5", "predict": "input: ???", "evaluate": "part: val", "benchmark": "suite: all"}
+    assert known[name] in out
 
 
 def test_cfg_shows_the_config(command):
@@ -137,6 +138,8 @@ MISTAKES = [
     (["predict", "input=a.png", "mask=nowhere"], "mask=nowhere: file does not exist; give a picture that is white"),
     (["predict", "input=.", "output=."], "output=. is the folder of the inputs"),
     (["predict", "input=a.png", "batch_size=many"], "batch_size=many is a str; expected int"),
+    (["predict", "input=a.png", "side_by_side=maybe"], "side_by_side=maybe is a str; expected bool"),
+    (["predict", "input=a.png", "precision=[32]"], "precision=[32] is a ListConfig; expected str or int"),
     (["predict", "inptu=a.png"], "unknown key inptu; did you mean input?"),
     (["evaluate"], "no checkpoint; give ckpt=PATH"),
 ]
@@ -233,6 +236,35 @@ def test_predicting_names_what_cannot_be_read(command, tmp_path, checkpoint):
     assert not (tmp_path / "outputs").exists()  # predicting leaves nothing but its output
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("precision=16", "precision=16 is unknown; choose from auto, 32, bf16"),
+        ("backend=tvm", "backend=tvm is unknown; choose from auto, eager, compile, onnx"),
+        ("device=abacus", "device 'abacus' is not there"),
+    ],
+)
+def test_predicting_in_no_known_way(command, tmp_path, checkpoint, option, words):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    code, _, err = command("predict", f"ckpt={checkpoint}", "input=a.png", option)
+    assert (code, err.count("\n")) == (2, 1)
+    assert words in err
+
+
+HEAVY = {"pytorch_lightning", "lightning_fabric", "torchmetrics", "torchvision", "tensorboard", "optuna", "matplotlib"}
+HEAVY |= {"torch._dynamo", "scipy", "onnxruntime"}
+
+
+def test_predicting_starts_light(tmp_path, checkpoint):
+    Image.effect_noise((8, 8), 50).save(tmp_path / "a.png")
+    script = "import sys; from imcomp.cli import main; main(); print(*sys.modules)"
+    ended = start("-c", script, "predict", f"ckpt={checkpoint}", "input=a.png", "device=cpu", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "completed" / "side_by_side" / "a.png").is_file()
+    assert "torch" in (loaded := set(ended.stdout.split()))
+    assert loaded & HEAVY == set()
+
+
 def test_the_script_tells_a_mistake_in_one_line(tmp_path):
     ended = start(ROOT / "train.py", "model.lrr=1e-3", cwd=tmp_path)
     assert (ended.returncode, ended.stdout) == (2, "")
@@ -248,6 +280,7 @@ def test_the_script_tells_a_mistake_in_one_line(tmp_path):
         ("train.py", ["--cfg", "job"], "monitor: val/mse"),
         ("predict.py", ["--help"], "input: ???"),
         ("scripts/evaluate.py", ["--help"], "part: val"),
+        ("scripts/benchmark.py", ["--help"], "suite: all"),
     ],
 )
 def test_the_scripts_show_what_there_is(script, arguments, words):

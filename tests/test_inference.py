@@ -1,5 +1,6 @@
 """Completing a picture: any size, grey or colour, and not one known pixel changed."""
 
+import inspect
 import subprocess
 import sys
 
@@ -8,10 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-import imcomp
+import imcomp.inference
+from imcomp.box import Box
 from imcomp.errors import InputError
 from imcomp.filling import fill
-from imcomp.inference import Completer, find_device, load_trained
+from imcomp.inference import TRAINING_OPTIONS, Completer, find_device, load_trained
+from imcomp.models.autoencoder import Autoencoder
 from imcomp.module import InpaintingModule
 
 SIZE = 32
@@ -115,6 +118,104 @@ def test_at_its_own_size_the_networks_output_fills_the_hole(completer):
 
     expected = np.where(np.asarray(mask) > 0, output, np.asarray(image))
     assert np.array_equal(np.asarray(completer.complete(image, mask)), expected)
+
+
+class WholePicture:
+    """Hides from ``fill`` where the hole is."""
+
+    @staticmethod
+    def fill(network, image, mask, box, **_):
+        return box.crop(fill(network, image, mask))
+
+
+@pytest.mark.parametrize("network", [1, 3])
+@pytest.mark.parametrize("size", [(32, 32), (20, 50), (130, 90)])
+def test_computing_only_what_the_hole_needs_gives_the_same(completers, network, size, monkeypatch):
+    completer = completers[network]
+    images = [picture(*size, mode, seed) for seed, mode in enumerate(("L", "RGB", "L"))]
+    masks = [hole_in(images[0], box) for box in (None, (1, 2, 9, 5), (0, 0, 2, 2))]
+    narrow = completer.complete_batch(images, masks)
+    monkeypatch.setattr(imcomp.inference, "fill", WholePicture.fill)
+    for one, whole in zip(narrow, completer.complete_batch(images, masks), strict=True):
+        assert np.abs(np.asarray(one, int) - np.asarray(whole, int)).max() <= 1
+
+
+def test_equal_holes_are_computed_together(completer, monkeypatch):
+    seen = []
+
+    def noted(network, image, mask, box, **options):
+        seen.append((len(image), box))
+        return fill(network, image, mask, box, **options)
+
+    monkeypatch.setattr(imcomp.inference, "fill", noted)
+    images = [picture(SIZE, SIZE) for _ in range(4)]
+    holes = [(12, 12, 20, 20), (4, 8, 8, 16), (12, 13, 19, 20), (0, 0, 0, 0)]
+    completed = completer.complete_batch(images, [hole_in(images[0], box) for box in holes])
+    assert seen == [(2, Box(12, 12, 20, 20)), (1, Box(8, 4, 16, 8))]
+    assert completed[3] == images[3]
+
+
+@pytest.mark.parametrize(
+    ("mask", "context", "expected"),
+    [
+        ({"name": "center", "size": 8}, None, "reach"),
+        ({"name": "center", "size": 8}, "reach", "reach"),
+        ({"name": "center", "size": 8}, 3, 3),
+        ({"name": "box", "size": [4, 8]}, 3, "reach"),  # trained on the whole picture
+    ],
+)
+def test_the_network_sees_what_it_was_trained_to_see(tmp_path, mask, context, expected):
+    options = {"channels": [4, 8], "context": context}
+    changes = {"hyper_parameters": options, "datamodule_hyper_parameters": {"size": SIZE, "mask": mask}}
+    completer = Completer(save_checkpoint(tmp_path / "a.ckpt", **changes), "cpu")
+    assert completer.context == expected
+    image = picture(SIZE, SIZE)
+    assert completer.complete(image, hole_in(image)) != image
+
+
+def test_bfloat16_is_near(tmp_path):
+    path = save_checkpoint(tmp_path / "a.ckpt")
+    image = picture(SIZE, SIZE)
+    exact, near = (Completer(path, "cpu", precision=precision) for precision in ("32", "bf16"))
+    difference = np.asarray(exact.complete(image, hole_in(image)), int) - np.asarray(
+        near.complete(image, hole_in(image))
+    )
+    assert 0 < np.abs(difference).max() < 16
+    assert {exact.dtype, near.dtype} == {torch.float32, torch.bfloat16}
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
+def test_the_quicker_precision_is_the_devices(tmp_path, monkeypatch, precision, dtype):
+    monkeypatch.setattr(imcomp.inference, "fastest_precision", lambda device: precision)
+    path = save_checkpoint(tmp_path / "a.ckpt")
+    assert Completer(path, "cpu", precision="auto").dtype == dtype
+    assert Completer(path, "cpu").dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"precision": "16"}, "^precision=16 is unknown; choose from auto, 32, bf16$"),
+        ({"backend": "tvm"}, "^backend=tvm is unknown; choose from auto, eager, compile, onnx$"),
+    ],
+)
+def test_unknown_ways_to_compute_are_told(tmp_path, options, words):
+    with pytest.raises(InputError, match=words):
+        Completer(save_checkpoint(tmp_path / "a.ckpt"), "cpu", **options)
+
+
+def test_a_checkpoint_of_denormals_is_read_without_them(tmp_path):
+    torch.set_flush_denormal(False)  # to see them
+    module = InpaintingModule(channels=[4, 8])
+    weights = {key: value * 1e-39 if value.is_floating_point() else value for key, value in module.state_dict().items()}
+    network = load_trained(save_checkpoint(tmp_path / "a.ckpt", state_dict=weights)).network
+    assert not any(value.any() for value in network.parameters())
+
+
+def test_which_options_only_train():
+    network = inspect.signature(Autoencoder).parameters.keys()
+    module = inspect.signature(InpaintingModule).parameters.keys() - {"network", "context", "network_options"}
+    assert module - network == TRAINING_OPTIONS, "say in TRAINING_OPTIONS what a new option of the module is"
 
 
 def test_a_grey_network_completes_each_channel_by_itself(completer):

@@ -67,7 +67,7 @@ class Autoencoder(nn.Module):
         if box is None:
             output: Tensor = self.decoder(self.encoder(image))
             return output
-        blocks: list[Down | Up] = [*self.encoder, *self.decoder]  # type: ignore[list-item]
+        blocks: list[Down | Up] = [*self.encoder, *self.decoder]
         height, width = image.shape[-2:]
         sizes = [(height, width)]
         for block in blocks[:-1]:
@@ -91,9 +91,9 @@ class Down(nn.Sequential):
     """
 
     def __init__(self, before: int, after: int, kernel_size: int, dropout: float) -> None:
-        self.half = kernel_size // 2
+        self.border = kernel_size // 2
         super().__init__(
-            nn.Conv2d(before, after, kernel_size, padding=self.half),
+            nn.Conv2d(before, after, kernel_size, padding=self.border),
             nn.MaxPool2d(2),
             nn.BatchNorm2d(after),
             nn.PReLU(),
@@ -106,11 +106,11 @@ class Down(nn.Sequential):
 
     def depends_on(self, box: Box, size: tuple[int, int]) -> Box:
         """The part of an input of height and width ``size`` that ``box`` of the output is made of."""
-        return box.scale(2).grow(self.half).clip(size)
+        return box.scale(2).grow(self.border).clip(size)
 
     def compute(self, features: Tensor, part: Box, box: Box, size: tuple[int, int]) -> Tensor:
         """Compute ``box`` of the output from ``part`` of the input, which is ``features``."""
-        return _convolve(self, features, box.scale(2).grow(self.half), size)
+        return _convolve(self, features, box.scale(2).grow(self.border), size)
 
 
 class Up(nn.Sequential):
@@ -121,10 +121,10 @@ class Up(nn.Sequential):
     """
 
     def __init__(self, before: int, after: int, kernel_size: int, dropout: float) -> None:
-        self.half = kernel_size // 2
+        self.border = kernel_size // 2
         super().__init__(
             nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
-            nn.Conv2d(before, after, kernel_size, padding=self.half),
+            nn.Conv2d(before, after, kernel_size, padding=self.border),
             nn.BatchNorm2d(after),
             nn.PReLU(),
             *_dropout(dropout),
@@ -136,7 +136,7 @@ class Up(nn.Sequential):
 
     def depends_on(self, box: Box, size: tuple[int, int]) -> Box:
         """The part of an input of height and width ``size`` that ``box`` of the output is made of."""
-        top, left, bottom, right = box.grow(self.half).clip(self.size_after(size))
+        top, left, bottom, right = box.grow(self.border).clip(self.size_after(size))
         (first_row, last_row), (first_column, last_column) = (
             (_source(start, extent), _source(stop - 1, extent) + 1)
             for start, stop, extent in ((top, bottom, size[0]), (left, right, size[1]))
@@ -145,7 +145,7 @@ class Up(nn.Sequential):
 
     def compute(self, features: Tensor, part: Box, box: Box, size: tuple[int, int]) -> Tensor:
         """Compute ``box`` of the output from ``part`` of the input, which is ``features``."""
-        padded, after = box.grow(self.half), self.size_after(size)
+        padded, after = box.grow(self.border), self.size_after(size)
         wanted = padded.clip(after)
         rows = _interpolation((wanted.top, wanted.bottom), (part.top, part.bottom), size[0])
         columns = _interpolation((wanted.left, wanted.right), (part.left, part.right), size[1])
@@ -167,7 +167,7 @@ def _interpolate(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     # channels last, as matrix products whose long sides lie contiguous in memory
     features = features.permute(0, 2, 3, 1)
     rows, columns = rows.to(features), columns.to(features)
-    features = (rows @ features.flatten(2)).unflatten(2, features.shape[2:])
+    features = (rows @ features.flatten(2)).unflatten(2, features.shape[2:])  # type: ignore[no-untyped-call]
     return (columns @ features).permute(0, 3, 1, 2)
 
 
@@ -179,13 +179,15 @@ def _source(place: int, extent: int) -> int:
 @lru_cache(maxsize=256)
 def _interpolation(wanted: tuple[int, int], part: tuple[int, int], extent: int) -> Tensor:
     """Weights of the pixels in ``part`` of ``extent`` for those ``wanted`` among twice as many, ``(wanted, part)``."""
-    weights = torch.zeros(wanted[1] - wanted[0], part[1] - part[0])
-    for row, place in enumerate(range(*wanted)):
+    # one list and one tensor: a compiler that unrolls this loop would else write each weight by a kernel of its own
+    weights = [[0.0] * (part[1] - part[0]) for _ in range(*wanted)]
+    for row, place in zip(weights, range(*wanted), strict=True):
         pixel, fraction = _source(place, extent), place * (extent - 1) % (2 * extent - 1) / (2 * extent - 1)
-        weights[row, pixel - part[0]] = 1 - fraction
+        row[pixel - part[0]] = 1 - fraction
         if fraction:
-            weights[row, pixel - part[0] + 1] = fraction
-    return weights
+            row[pixel + 1 - part[0]] = fraction
+    with torch.inference_mode(False):  # else what is kept could not be trained with
+        return torch.tensor(weights)
 
 
 def _dropout(probability: float) -> list[nn.Module]:

@@ -1,0 +1,1 @@
+"""What can be measured: each suite names its entrants."""
