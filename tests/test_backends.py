@@ -10,6 +10,7 @@ from imcomp.box import Box
 from imcomp.errors import InputError
 from imcomp.filling import fill
 from imcomp.models import build_network
+from imcomp.models.autoencoder import _interpolation
 
 SIZE = 32
 BOX = Box(8, 12, 20, 24)
@@ -57,6 +58,20 @@ def test_exported_it_gives_the_same(name, box):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     compare("onnx", network(name, mask_channel=True), box)
+
+
+@pytest.mark.slow
+def test_exporting_leaves_the_network_as_it_was():
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    _interpolation.cache_clear()
+    plain = network()
+    image, mask = pictures(1)
+    with torch.inference_mode():
+        exported = fill(build_backend("onnx", plain), image, mask, BOX, context="reach")
+    trained = fill(plain, image, mask, BOX, context="reach")
+    trained.sum().backward()
+    torch.testing.assert_close(exported, trained.detach(), atol=1e-5, rtol=1e-4)
 
 
 class Counted(Program):

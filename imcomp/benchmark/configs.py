@@ -93,29 +93,29 @@ def time_training(
         return read_times(path)
 
 
-def checkpoint_of(protocol: Protocol, network: str) -> Path:
-    """A checkpoint that ``train.py`` saved of a network after one step; made once.
+def checkpoint_of(protocol: Protocol, choice: str) -> Path:
+    """A checkpoint that ``train.py`` saved after one step, of ``choice``: ``model=autoencoder``, say; made once.
 
     Raises:
         InputError: it cannot be trained.
     """
-    path = protocol.work / f"{network}.ckpt"
+    path = protocol.work / f"{choice}.ckpt"
     if not path.is_file():
-        made = in_fresh_process(_OneStep(protocol, network, path), 0, file=protocol.work / "logs" / f"{network}.txt")
+        made = in_fresh_process(_OneStep(protocol, choice, path), 0, file=protocol.work / "logs" / f"{choice}.txt")
         if made.reason:
-            raise InputError(f"no checkpoint of model={network} to measure with: {made.reason}")
+            raise InputError(f"no checkpoint of {choice} to measure with: {made.reason}")
     return path
 
 
 @dataclass(frozen=True)
 class _OneStep:
     protocol: Protocol
-    network: str
+    choice: str
     path: Path
 
     def __call__(self, seconds: float) -> None:
         short = ["trainer.max_epochs=1", "++trainer.limit_train_batches=1", "++trainer.limit_val_batches=1"]
-        overrides = [f"model={self.network}", "data.cache=off", *short]
+        overrides = [self.choice, "data.cache=off", *short]
         with TemporaryDirectory(dir=self.protocol.work) as folder:
             train(compose_train(self.protocol, overrides, Path(folder)))
             shutil.copy(Path(folder) / "run" / "checkpoints" / "best.ckpt", self.path)

@@ -80,8 +80,8 @@ def test_too_few_pictures_to_time_are_refused(protocol):
 
 @pytest.mark.slow
 def test_completing(protocol):
-    checkpoint = checkpoint_of(protocol, "autoencoder")
-    assert checkpoint_of(protocol, "autoencoder") == checkpoint  # made once
+    checkpoint = checkpoint_of(protocol, "model=autoencoder")
+    assert checkpoint_of(protocol, "model=autoencoder") == checkpoint  # made once
     denormal = protocol.work / "denormal.ckpt"
     predict._plant_denormals(checkpoint, denormal)
     one = predict.Completing(protocol, checkpoint, 1)(0.01)

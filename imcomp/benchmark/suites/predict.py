@@ -24,7 +24,7 @@ from imcomp.prediction import Inputs
 from imcomp.prediction import predict as predict_files
 
 REFERENCE, TELEA = "reference, one by one", "OpenCV, Telea"
-BATCHED = "imcomp, autoencoder, 16 at once"
+BATCHED, FAST = "imcomp, autoencoder, 16 at once", "imcomp, experiment=fast, 16 at once"
 _REFERENCE_FILES, _REFERENCE_DENORMAL = "reference, from file to file", "reference, a tenth of its weights denormal"
 
 _DENORMAL = 1e-40
@@ -32,7 +32,7 @@ _DENORMAL = 1e-40
 
 def entrants(protocol: Protocol) -> list[Entrant]:
     """The reference, classical fills, and imcomp with its networks, backends and precisions."""
-    autoencoder, fast = (checkpoint_of(protocol, name) for name in ("autoencoder", "fast"))
+    autoencoder, fast = (checkpoint_of(protocol, choice) for choice in ("model=autoencoder", "experiment=fast"))
     denormal = protocol.work / "denormal.ckpt"
     _plant_denormals(autoencoder, denormal)
     memory, files = ("in memory", "pictures/s"), ("from file to file", "pictures/s")
@@ -56,8 +56,9 @@ def entrants(protocol: Protocol) -> list[Entrant]:
         change(precision="bf16"),
         change(backend="compile"),
         change(backend="onnx", precision="32"),
-        Entrant("imcomp, fast, one by one", *memory, complete(fast, 1), REFERENCE),
-        Entrant("imcomp, fast, 16 at once", *memory, complete(fast, 16), REFERENCE),
+        Entrant("imcomp, experiment=fast, one by one", *memory, complete(fast, 1), REFERENCE),
+        Entrant(FAST, *memory, complete(fast, 16), REFERENCE),
+        Entrant(f"{FAST}, precision=bf16", *memory, complete(fast, 16, precision="bf16"), REFERENCE, "precision=bf16"),
         Entrant(_REFERENCE_FILES, *files, ReferenceFiles(protocol, autoencoder), how="writes 256x256 pictures"),
         Entrant("imcomp, from file to file", *files, Files(protocol, autoencoder), _REFERENCE_FILES, "with sheets"),
         Entrant(

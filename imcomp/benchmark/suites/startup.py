@@ -34,7 +34,7 @@ print(code, seconds, peak)
 def entrants(protocol: Protocol) -> list[Entrant]:
     """Commands from the shell's line to the prompt."""
     seconds = ("from start to end", "s")
-    checkpoint = f"ckpt={quoted(checkpoint_of(protocol, 'autoencoder'))}"
+    checkpoint = f"ckpt={quoted(checkpoint_of(protocol, 'model=autoencoder'))}"
     predict = (checkpoint, f"input={quoted(protocol.paths[0])}", f"device={protocol.device}")
     return [
         Entrant(FLOOR, *seconds, Command(protocol.work, ("-c", "import torch")), how='python -c "import torch"'),
