@@ -1,8 +1,9 @@
 """A rectangle in a picture."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from torch import Tensor
+Array = TypeVar("Array")
+"""A tensor or a NumPy array; this file imports neither library."""
 
 
 class Box(NamedTuple):
@@ -23,9 +24,11 @@ class Box(NamedTuple):
         """Pixels from left to right."""
         return self.right - self.left
 
-    def crop(self, image: Tensor) -> Tensor:
+    def crop(self, image: Array) -> Array:
         """The box's pixels of ``(..., H, W)``: a view."""
-        return image[..., self.top : self.bottom, self.left : self.right]
+        indexed: Any = image
+        cropped: Array = indexed[..., self.top : self.bottom, self.left : self.right]
+        return cropped
 
     def grow(self, margin: int) -> "Box":
         """So many pixels more on each side."""
@@ -51,3 +54,20 @@ class Box(NamedTuple):
     def within(self, outer: "Box") -> "Box":
         """Its place in a picture that shows ``outer``."""
         return Box(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
+
+    def shift(self, down: int, right: int) -> "Box":
+        """So many pixels further down and to the right."""
+        return Box(self.top + down, self.left + right, self.bottom + down, self.right + right)
+
+    def union(self, other: "Box") -> "Box":
+        """The smallest box around both."""
+        return Box(
+            min(self.top, other.top), min(self.left, other.left), max(self.bottom, other.bottom),
+            max(self.right, other.right),
+        )  # fmt: skip
+
+    def overlaps(self, other: "Box") -> bool:
+        """Whether they share a pixel."""
+        return max(self.top, other.top) < min(self.bottom, other.bottom) and max(self.left, other.left) < min(
+            self.right, other.right
+        )

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 
 from imcomp.backends import build_backend
 from imcomp.box import Box
+from imcomp.completing.engine import Engine
+from imcomp.completing.holes import measure_thickness
+from imcomp.completing.surfaces import Floats
+from imcomp.completing.views import Training
 from imcomp.data.masks import MaskGenerator, build_mask, mix_seeds
 from imcomp.data.rectangles import CenterMask
 from imcomp.data.transforms import to_channels, to_tensor
@@ -24,6 +29,7 @@ from imcomp.perf import fastest_precision
 from imcomp.weights import read_checkpoint
 
 Hole = npt.NDArray[np.bool_]
+Picture = TypeVar("Picture", Image.Image, npt.NDArray[Any], Tensor)
 
 TRAINING_OPTIONS = frozenset({"init", "optimizer", "lr", "weight_decay", "scheduler", "fused", "channels_last"})
 """Options of the ``InpaintingModule`` that say how a network is trained, and nothing of what it computes."""
@@ -35,6 +41,8 @@ PRECISIONS = ("auto", "32", "bf16")
 _PICTURES_AT_ONCE = 8
 # pixels that a hole's edges are rounded to, so that holes which differ a little are computed alike
 _GRID = 4
+# holes that are cut to find out how thick those that a network was trained on are
+_MEASURED_HOLES = 16
 
 
 @dataclass(frozen=True)
@@ -93,9 +101,9 @@ def load_trained(path: str | Path) -> Trained:
 
 
 class Completer:
-    """Fills holes in pictures of any size.
+    """Fills holes in pictures of any kind and size.
 
-    The picture is brought to the size that the network was trained on, completed there and brought back; pixels
+    What the network is shown is brought to the scale that it was trained on, completed there and brought back; pixels
     outside the hole are the picture's own, bit for bit, and what is under the hole is not seen. A grey network
     completes the channels of a colour picture one by one; a colour network completes a grey picture as three equal
     channels and takes their mean. Only what the hole depends on is computed.
@@ -128,6 +136,7 @@ class Completer:
         try:
             self.size: int = trained.data["size"]
             self.mask_generator: MaskGenerator = build_mask(trained.data["mask"])
+            self.stretch: bool = trained.data.get("fit", "stretch") == "stretch"
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{checkpoint} does not say which size and hole it was trained on ({error})") from error
         # in evaluation `reach` gives the numbers of the whole picture; where holes were anywhere, the network was
@@ -148,13 +157,64 @@ class Completer:
         mask = self.mask_generator((self.size, self.size), mix_seeds(seed).reshape(1))
         return _to_mask(mask[0, 0].numpy() > 0).resize(image.size, Image.Resampling.NEAREST)
 
-    def complete(self, image: Image.Image, mask: Image.Image) -> Image.Image:
-        """Complete one picture; see `complete_batch`."""
-        return self.complete_batch([image], [mask])[0]
+    def complete(self, image: Picture, mask: Any, *, strategy: str = "auto") -> Picture:
+        """Complete one picture of any kind, mode and size; it stays as it is.
+
+        Args:
+            image: a PIL image of any mode; a NumPy array ``(H, W)``, ``(H, W, C)`` or ``(B, H, W, C)``; or a tensor
+                ``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)``. C is 1 for grey, 2 for grey and alpha, 3 for colour, 4
+                for colour and alpha. Numbers are in [0, 1], [0, 255] or [0, 65535]; of any other range, their lowest is
+                taken for black and their highest for white.
+            mask: where it is missing, of the picture's size and of any of these kinds: white, true or 1 is the hole;
+                see `imcomp.completing.holes.to_hole`.
+            strategy: what the network is shown, a key of ``imcomp.completing.views.STRATEGIES``: `original`, the
+                picture as it is; `resize`, the whole picture at the network's size; `crop`, a window round each part
+                of the hole, at the scale at which it is as thick as those that the network was trained on; `auto`,
+                `resize` for pictures no larger than the network's and where the window would be nearly all of the
+                picture, else `crop`.
+
+        Returns:
+            The completed picture of the same kind, size, mode and type; a PIL image with the same metadata. Outside
+            the hole it is the picture, bit for bit; in the hole it is opaque.
+
+        Raises:
+            InputError: no picture, no mask, one of another size than the other, or no such strategy.
+        """
+        completed: Picture = self.engine.complete(image, mask, strategy)
+        return completed
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Completes pictures of any kind."""
+        plain: Any = self.network
+        try:
+            masks = self.mask_generator((self.size, self.size), mix_seeds(torch.arange(_MEASURED_HOLES)))
+            thickness = sorted(max(measure_thickness(mask.numpy() > 0), 1) for mask in masks[:, 0])
+        except InputError:  # mask files that are not here
+            thickness = [1, self.size // 4]
+        training = Training(self.size, plain.multiple, self.in_channels, self.stretch, (thickness[0], thickness[-1]))
+        return Engine(self._paint, training)
+
+    @torch.inference_mode()
+    def _paint(self, pictures: Floats, holes: Hole) -> Floats:
+        """Fill the holes ``(N, 1, h, w)`` of pictures ``(N, C, h, w)`` in [0, 1]."""
+        shown = [
+            (number, torch.from_numpy(picture)[None], torch.from_numpy(hole)[None].float())
+            for number, (picture, hole) in enumerate(zip(pictures, holes, strict=True))
+        ]
+        filled = np.array(pictures)
+        for box, group in self._groups(shown):
+            numbers = [number for number, _, _ in group]
+            planes, missing = torch.cat([one for _, one, _ in group]), torch.cat([hole for _, _, hole in group])
+            output = self._output(planes, missing, box).numpy()
+            for number, one in zip(numbers, output, strict=True):
+                known = box.crop(filled[number])
+                known[:] = np.where(box.crop(holes[number]), one, known)
+        return filled
 
     @torch.inference_mode()
     def complete_batch(self, images: list[Image.Image], masks: list[Image.Image]) -> list[Image.Image]:
-        """Complete pictures, all at once.
+        """Complete pictures, all at once, each shown whole at the network's size.
 
         Args:
             images: of mode `L` or `RGB` and any size.
@@ -216,16 +276,23 @@ class Completer:
 
     def _fill(self, planes: Tensor, holes: Tensor, box: Box) -> Tensor:
         """Lay the network's output into the holes, all within ``box``; uint8 ``(N, C, S, S)``."""
+        levels = (self._output(planes, holes, box) * 255).round().byte()
+        known = box.crop(planes)
+        known.copy_(torch.where(box.crop(holes) > 0, levels, known))
+        return planes
+
+    def _output(self, planes: Tensor, holes: Tensor, box: Box) -> Tensor:
+        """The network's output in ``box``, float32 in [0, 1], for planes that are uint8, or in [0, 1] themselves."""
         at_once = _PICTURES_AT_ONCE if self.device.type == "cpu" else len(planes)
-        levels = []
+        outputs = []
         for some, hole in zip(torch.split(planes, at_once), torch.split(holes, at_once), strict=True):
-            picture = some.to(self.device).float() / 255
+            picture = some.to(self.device).float()
+            if some.dtype == torch.uint8:
+                picture = picture / 255
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 output = fill(self.network, picture, hole.to(self.device), box, context=self.context)
-            levels.append((output.float().clamp(0, 1) * 255).round().byte().cpu())
-        known = box.crop(planes)
-        known.copy_(torch.where(box.crop(holes) > 0, torch.cat(levels), known))
-        return planes
+            outputs.append(output.float().clamp(0, 1).cpu())
+        return torch.cat(outputs)
 
 
 def _check(image: Image.Image, mask: Image.Image) -> None:

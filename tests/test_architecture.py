@@ -46,8 +46,26 @@ ARROWS = {
     "module": {"batch", "box", "filling", "losses", "metrics", "models", "schedules"},
     "callbacks": {"batch", "errors", "files", "losses", "metrics", "models", "module"},
     "checkpoints": {"files", "weights"},
+    "completing": set(),
+    "completing.holes": {"box", "errors"},
+    "completing.surfaces": {"box", "completing.holes", "data.pictures"},
+    "completing.arrays": {"box", "completing.holes", "completing.surfaces", "errors"},
+    "completing.views": {"box", "completing.holes", "errors"},
+    "completing.resampling": {"box", "completing.holes", "completing.surfaces", "completing.views"},
+    "completing.tiles": {"box", "completing.holes", "completing.surfaces", "completing.views"},
+    "completing.engine": {"box", "completing", "errors"},
     "inference": {
-        *("backends", "box", "data.masks", "data.rectangles", "data.transforms", "errors", "filling", "models"),
+        *(
+            "backends",
+            "box",
+            "completing",
+            "data.masks",
+            "data.rectangles",
+            "data.transforms",
+            "errors",
+            "filling",
+            "models",
+        ),
         *("perf", "weights"),
     },
     "prediction": {"data.masks", "data.pictures", "errors", "files", "inference", "scores"},
@@ -160,6 +178,12 @@ def test_hydra_stays_at_the_edge(name):
 def test_networks_need_torch_alone(name):
     tops = {imported.partition(".")[0] for imported in imports(name)}
     assert tops - set(sys.stdlib_module_names) <= {"imcomp", "torch"}
+
+
+def test_completing_pictures_needs_no_torch():
+    script = "import sys, imcomp.completing.engine; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "torch" not in loaded.stdout.split()
 
 
 def test_no_cycle():
