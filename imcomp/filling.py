@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from imcomp.box import Box
-from imcomp.models.windows import windowed
+from imcomp.models.windows import window_of, windowed
 
 Context = int | Literal["reach"] | None
 """How many pixels round the hole a network is shown: `reach` for all that count, None for the whole picture."""
@@ -51,6 +51,22 @@ def fill(network: nn.Module, image: Tensor, mask: Tensor, box: Box | None = None
     else:
         output = windowed(plain, shown, box, getattr(network, "reach", None))
     return output
+
+
+def window_shown(network: nn.Module, size: tuple[int, int], box: Box | None, context: Context) -> Box:
+    """What of a picture counts for `fill`: cut out, it gives the same numbers, to rounding.
+
+    Args:
+        network: one of `NETWORKS`.
+        size: height and width of the picture, multiples of the network's ``multiple``.
+        box: where all holes lie; None: anywhere.
+        context: as for `fill`.
+    """
+    plain: Any = network
+    if box is None or context is None:
+        return Box(0, 0, *size)
+    reach = getattr(network, "reach", None) if context == "reach" else context
+    return window_of(box, size, reach=reach, multiple=plain.multiple)
 
 
 def check_context(context: Context) -> Context:

@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 
 from imcomp.batch import Batch
 from imcomp.box import Box
-from imcomp.filling import Context, check_context, fill
+from imcomp.filling import Context, check_context, fill, window_shown
 from imcomp.losses import masked_mse
 from imcomp.metrics import hole_metrics
 from imcomp.models import build_network
@@ -118,6 +118,10 @@ class InpaintingModule(pl.LightningModule):
         if image.shape[1] != self.in_channels:
             raise ValueError(f"the picture has {image.shape[1]} channels, the network takes {self.in_channels}")
         return fill(self.network, image, mask, box, context=self.context)
+
+    def window(self, size: tuple[int, int], box: Box | None) -> Box:
+        """What of a picture of height and width ``size`` counts for the hole in ``box``."""
+        return window_shown(self.network, size, box, self.context)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss."""

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from imcomp.checkpoints import AtomicCheckpointIO, BestCheckpoint
 from imcomp.config import build, check_arguments, check_options
+from imcomp.data.augment import Augmentation
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.data.masks import MASKS
 from imcomp.data.pictures import write_bad_report
@@ -56,14 +58,11 @@ def train(cfg: DictConfig) -> dict[str, float]:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     cfg = fit_to_machine(cfg)
 
-    check_options(cfg.mask, "mask", MASKS, "name")
-    check_options(cfg.data, "data", SOURCES, "source")
+    datamodule = build_data(cfg)
     check_options(cfg.model, "model", NETWORKS, "network")
-    datamodule: InpaintingDataModule = build(
-        cfg.data, "data", mask=OmegaConf.to_container(cfg.mask, resolve=True, throw_on_missing=True)
-    )
     module: InpaintingModule = build(cfg.model, "model")
     _check_size(datamodule, module)
+    datamodule.window = module.window((datamodule.size, datamodule.size), datamodule.box)
     if cfg.init:
         load_weights(module, cfg.init)
     if cfg.resume:
@@ -90,7 +89,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
                     f"the run ended without a validation, so there is no {cfg.monitor};"
                     " give trainer.max_epochs and trainer.limit_val_batches above 0, and a monitor that is logged"
                 )
-            if cfg.test and datamodule.test_fraction > 0:
+            if cfg.test and datamodule.split is not None and datamodule.split.test:
                 metrics |= _test(trainer, module, datamodule)
     except SystemExit as stop:
         code = 143 if isinstance(stop, SIGTERMException) else 130  # 128 + the signal's number, as shells have it
@@ -109,6 +108,20 @@ def train(cfg: DictConfig) -> dict[str, float]:
                 logger.log_hyperparams({**module.hparams, **data}, scores)
                 logger.save()
     return metrics
+
+
+def build_data(cfg: DictConfig) -> InpaintingDataModule:
+    """Build the data module of a composed ``conf/train.yaml``: its pictures, holes and augmentation.
+
+    Raises:
+        InputError: a mistake in them.
+    """
+    check_options(cfg.mask, "mask", MASKS, "name")
+    check_options(cfg.data, "data", SOURCES, "source")
+    groups = {key: OmegaConf.to_container(cfg[key], resolve=True, throw_on_missing=True) for key in ("mask", "augment")}
+    check_arguments(Augmentation, cast("dict[str, Any]", groups["augment"]), "augment")
+    datamodule: InpaintingDataModule = build(cfg.data, "data", **groups)
+    return datamodule
 
 
 def fit_to_machine(cfg: DictConfig) -> DictConfig:

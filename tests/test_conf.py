@@ -14,7 +14,7 @@ from imcomp.config import build, check_options
 from imcomp.data.masks import MASKS
 from imcomp.data.sources import SOURCES
 from imcomp.models import NETWORKS
-from imcomp.training import train
+from imcomp.training import build_data, train
 
 CONF = config_dir()
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
@@ -36,6 +36,10 @@ def composed(*overrides, name="train", **kwargs):
 @pytest.fixture
 def data_root(tmp_path):
     """Pictures for each data option: GTSRB's layout, which is a folder tree too."""
+    for folder in ("photos-1k", "bsds500/train", "bsds500/val"):
+        (tmp_path / folder).mkdir(parents=True)
+        for index in range(4):
+            Image.effect_noise((50, 40 + index), 40).convert("RGB").save(tmp_path / folder / f"{index}.jpg")
     for label in ("00000", "00014"):
         for track in (0, 1):
             for frame in range(5):
@@ -48,7 +52,10 @@ def data_root(tmp_path):
 def data_overrides(option, root):
     """What makes a data option small."""
     small = [f"data={option}", "data.size=32", "mask.size=8", "data.num_workers=0", "data.batch_size=4"]
-    return [*small, *(["data.count=80"] if option == "synthetic" else [f"data.root={root}"])]
+    if option == "synthetic":
+        return [*small, "data.count=80"]
+    sources = ["data.sources=[{source: gtsrb, root: .}, {source: folder, root: gtsrb}]"]
+    return [*small, f"data.root={root}", *(sources if option == "mixed" else [])]
 
 
 @pytest.mark.parametrize("name", [*COMMANDS])
@@ -114,6 +121,16 @@ def test_every_mask_option_is_built(option, tmp_path):
     assert (holes.sum(dim=(1, 2, 3)) > 0).all()
 
 
+@pytest.mark.parametrize("option", options("augment"))
+def test_every_augmentation_is_built(option):
+    datamodule = build_data(composed(f"augment={option}"))
+    assert (datamodule.augment is None) == (option == "none")
+
+
+def test_signs_are_never_mirrored():
+    assert build_data(composed("augment=signs")).augment.flips == (0, 0)
+
+
 @pytest.mark.parametrize("option", options("callbacks"))
 def test_every_callback_is_built(option, tmp_path):
     cfg = composed(f"callbacks={option}", f"paths.output_dir={tmp_path}")
@@ -138,9 +155,10 @@ def test_every_trainer_is_built(option):
 
 @pytest.mark.parametrize("option", options("experiment"))
 def test_every_experiment_trains(option, data_root, tmp_path):
+    small = ["mask.size=8"] if "size" in composed(f"experiment={option}").mask else []
     cfg = composed(
         f"experiment={option}",
-        *("data.size=32", "mask.size=8", f"data.root={data_root}", "data.num_workers=0", "data.batch_size=4"),
+        *("data.size=32", *small, f"data.root={data_root}", "data.num_workers=0", "data.batch_size=4"),
         *("trainer=cpu", "trainer.max_epochs=1"),
         *("+trainer.limit_train_batches=1", "+trainer.limit_val_batches=1", "callbacks.progress=null"),
         *(f"paths.output_dir={tmp_path / 'run'}", f"paths.outputs={tmp_path}"),

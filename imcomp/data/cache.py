@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 Cache = Literal["off", "ram", "disk"]
 CACHES = ("off", "ram", "disk")
-CacheAs = Literal["resized", "native"]
-CACHES_AS = ("resized", "native")
+CacheAs = Literal["auto", "resized", "native"]
+CACHES_AS = ("auto", "resized", "native")
 
 _VERSION = 1  # raise when a file's layout changes, or what `prepare` makes of a picture
 _RESERVE = 1_000_000_000  # bytes of disk or memory to leave for everything else

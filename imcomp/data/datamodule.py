@@ -3,7 +3,7 @@
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +13,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from imcomp.batch import Batch
+from imcomp.box import Box
+from imcomp.data.augment import build_augmentation, move
 from imcomp.data.cache import CACHES, CACHES_AS, Cache, CacheAs, Kept, open_in_memory, open_on_disk
+from imcomp.data.crops import RandomCrop
 from imcomp.data.decoded import PictureFile
 from imcomp.data.loading import EpochSampler, PictureDataset, ResumableLoader, start_worker, whole_batch
+from imcomp.data.mask_files import FolderMask
 from imcomp.data.masks import CenterMask, build_mask, mix_seeds
 from imcomp.data.sources import Source, build_source
 from imcomp.data.splits import SPLITS, Part, Split, group_split, random_split
@@ -26,14 +30,16 @@ log = logging.getLogger(__name__)
 
 # added to the seed of validation and test holes, so that training never sees theirs
 _EVALUATION = 1 << 32
+# mixed into a picture's seed for how it is augmented, so that this and its hole do not hang together
+_AUGMENTATION = 1 << 41
 
 
 class InpaintingDataModule(pl.LightningDataModule):
     """Pictures with holes, in three parts.
 
     Workers decode and resize to uint8, or read what was decoded before; everything after runs on the device in
-    ``on_after_batch_transfer``: float32 in [0, 1], then the hole. All options are plain values, so that a checkpoint
-    can hold them. The cache changes no bit of a batch, and is no matter of a checkpoint's.
+    ``on_after_batch_transfer``: float32 in [0, 1], augmented in training, then the hole. All options are plain values,
+    so that a checkpoint can hold them. The cache changes no bit of a batch, and is no matter of a checkpoint's.
 
     Args:
         source: a key of ``SOURCES``.
@@ -51,9 +57,11 @@ class InpaintingDataModule(pl.LightningDataModule):
         seed: of the split, the order of training and the holes.
         cache: keep decoded pictures on `disk`, in `ram`, or not (`off`; False, as YAML reads it, is the same).
             ``setup("fit")`` decodes what is not there; other stages use what is.
-        cache_as: `resized` keeps pictures as a batch takes them; `native` at their own size, for all sizes.
+        cache_as: `resized` keeps pictures as a batch takes them; `native` at their own size, for all sizes; `auto` is
+            `native` where random squares are cut out of them, else `resized`.
         cache_gb: bound of the folder on disk, of all that is kept there, or of the memory, in 10**9 bytes.
         cache_dir: the folder; needed for `disk`. A source of files remembers there which of them could be read.
+        augment: options of ``Augmentation``: how pictures are changed in training, and never elsewhere.
         source_options: the source's own keywords.
 
     Raises:
@@ -74,9 +82,10 @@ class InpaintingDataModule(pl.LightningDataModule):
         num_workers: int | str = "auto",
         seed: int = 0,
         cache: Cache | Literal[False] = "off",
-        cache_as: CacheAs = "resized",
+        cache_as: CacheAs = "auto",
         cache_gb: float = 20,
         cache_dir: str | Path | None = None,
+        augment: Mapping[str, Any] | None = None,
         **source_options: Any,
     ) -> None:
         super().__init__()
@@ -102,6 +111,7 @@ class InpaintingDataModule(pl.LightningDataModule):
         self.source_name = source
         self.source_options = source_options
         self.mask = build_mask(mask)
+        self.augment = build_augmentation(augment)
         self.channels = channels
         self.size = size
         self.fit: Fit = fit
@@ -114,12 +124,19 @@ class InpaintingDataModule(pl.LightningDataModule):
         self.wanted_workers = num_workers
         self.seed = seed
         self.cache = cache
-        self.cache_as = cache_as
+        crops = self.augment is not None and self.augment.crop is not None
+        if crops and cache_as == "resized":
+            raise InputError(
+                "augment.crop cuts from pictures at their own size; give data.cache_as=native, or augment.crop=null"
+            )
+        self.cache_as = cache_as if cache_as != "auto" else "native" if crops else "resized"
         self.cache_gb = cache_gb
         self.cache_dir = Path(cache_dir) if cache != "off" and cache_dir else None
         self.source: Source | None = None
         self.split: Split | None = None
         self.decoded: PictureFile | None = None
+        self.window: Box | None = None
+        """What of each picture a training batch is to hold; None for all of it."""
         self._decoding_tried = False  # Lightning calls `setup` again, and what did not fit will not fit then
         self.mask((size, size), torch.zeros(1, dtype=torch.int64))  # a hole that does not fit fails here, not later
 
@@ -133,6 +150,11 @@ class InpaintingDataModule(pl.LightningDataModule):
         device = self.trainer.strategy.root_device.type if self.trainer is not None else _best_device()
         return 0 if device == "cpu" else min(_cores(), 2)
 
+    @property
+    def box(self) -> Box | None:
+        """Where the holes of all pictures are; None where they differ."""
+        return self.mask.box((self.size, self.size)) if isinstance(self.mask, CenterMask) else None
+
     def setup(self, stage: str | None = None) -> None:
         """Open the source and split it, and the decoded pictures, each once; decode them if they are for training."""
         if self.source is None:
@@ -143,13 +165,9 @@ class InpaintingDataModule(pl.LightningDataModule):
 
     def _open(self) -> None:
         self.source = build_source(self.source_name, self.source_options, self.cache_dir)
-        fractions = {"val_fraction": self.val_fraction, "test_fraction": self.test_fraction, "seed": self.seed}
         count = len(self.source)
         try:
-            if self.split_by == "track":
-                self.split = group_split([self.source.group(i) for i in range(count)], **fractions)  # type: ignore[arg-type]
-            else:
-                self.split = random_split(count, **fractions)  # type: ignore[arg-type]
+            self.split = self._divide(self.source, range(count))
         except ValueError as error:
             raise InputError(str(error)) from error
         log.info(
@@ -157,6 +175,24 @@ class InpaintingDataModule(pl.LightningDataModule):
             *(f"{count:,}", self.source_name, *(f"{len(part):,}" for part in self.split)),
             *(self.split_by, self.seed),
         )
+
+    def _divide(self, source: Source, indices: Sequence[int]) -> Split:
+        """Give each picture to a part: the one that the source names, else by the split."""
+        part_of: Callable[[int], Part | None] = getattr(source, "part", lambda _: None)
+        given: dict[Part | None, list[int]] = {None: [], "train": [], "val": [], "test": []}
+        for index in indices:
+            given[part_of(index)].append(index)
+        free = given.pop(None)
+        split = Split([], [], [])
+        fractions = {"val_fraction": self.val_fraction, "test_fraction": self.test_fraction, "seed": self.seed}
+        if free and self.split_by == "track":
+            split = group_split([source.group(index) for index in free], **fractions)  # type: ignore[arg-type]
+        elif free:
+            split = random_split(len(free), **fractions)  # type: ignore[arg-type]
+        whole = [[free[position] for position in getattr(split, part)] + numbers for part, numbers in given.items()]
+        if not whole[0]:
+            raise ValueError("no picture is to be trained on; give data.sources one of use: train or split")
+        return Split(*whole)
 
     def _open_decoded(self, *, build: bool) -> PictureFile | None:
         assert self.source is not None
@@ -192,7 +228,11 @@ class InpaintingDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
         """Shuffled anew each epoch; resumes in mid-epoch."""
         dataset = self.dataset("train")
-        sampler = EpochSampler(len(dataset), self.seed)
+        if self.augment is not None and self.augment.crop is not None:
+            dataset.crop = RandomCrop(self.augment.crop, self.seed)
+        rate_of = getattr(self.source, "rate", None)
+        rates = [rate_of(index) for index in dataset.indices] if rate_of else None
+        sampler = EpochSampler(len(dataset), self.seed, rates)
         return ResumableLoader(dataset, sampler=sampler, **self._loader_options())
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
@@ -211,19 +251,34 @@ class InpaintingDataModule(pl.LightningDataModule):
         return self.make_batch(pictures, indices, epoch=epoch)
 
     def make_batch(self, pictures: Tensor, indices: Tensor, *, epoch: int | None = None) -> Batch:
-        """Scale pictures and cut their holes.
+        """Scale pictures, augment them in training, and cut their holes.
 
         Args:
             pictures: ``(B, C, H, W)`` uint8.
             indices: ``(B,)`` int64, numbers in the source.
             epoch: of training, which gets new holes each time; None for validation and test, whose holes depend on
                 (seed, index) alone.
+
+        Returns:
+            Whole pictures; in training what `window` says of them.
         """
-        image = pictures.float().div_(255)
         seeds = mix_seeds(self.seed, _EVALUATION if epoch is None else epoch, indices)
-        size = (image.shape[-2], image.shape[-1])
+        size = (pictures.shape[-2], pictures.shape[-1])
+        mask = self.mask(size, seeds)
         box = self.mask.box(size) if isinstance(self.mask, CenterMask) else None
-        return Batch(image, self.mask(size, seeds), indices, box)
+        if epoch is None:
+            return Batch(pictures.float().div_(255), mask, indices, box)
+
+        window = self.window or Box(0, 0, *size)
+        if self.augment is None:
+            image = window.crop(pictures).float().div_(255)
+        else:
+            seeds = mix_seeds(seeds, _AUGMENTATION)
+            image = self.augment(pictures, seeds, window)
+            # a file may show what this very kind of picture loses; one file for all is a fixed place, as `center` is
+            if isinstance(self.mask, FolderMask) and self.mask.mode == "random":
+                mask = move(mask, self.augment.draw_warp(seeds, size))
+        return Batch(image, window.crop(mask), indices, box and box.within(window))
 
     def _loader_options(self) -> dict[str, Any]:
         workers = self.num_workers

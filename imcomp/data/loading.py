@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from imcomp.data.crops import RandomCrop
 from imcomp.data.decoded import PictureFile
 from imcomp.data.masks import mix_seeds
 from imcomp.data.sources import Source
@@ -36,6 +37,7 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         channels: 1 or 3.
         fit: see ``to_size``.
         decoded: all pictures of the source once more, so that none has to be decoded.
+        crop: cuts a random square out of each picture, instead of ``fit``; another one in each ``epoch``.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         channels: int,
         fit: Fit,
         decoded: PictureFile | None = None,
+        crop: RandomCrop | None = None,
     ) -> None:
         self.source = source
         self.indices = indices
@@ -54,9 +57,16 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         self.channels = channels
         self.fit = fit
         self.decoded = decoded
+        self.crop = crop
+        # shared, so that processes that outlive an epoch see the next one
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch of training begins."""
+        self._epoch.fill_(epoch)
 
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
         pictures, indices = self.__getitems__([position])
@@ -67,10 +77,19 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         return self._read(indices), torch.tensor(indices)
 
     def _read(self, indices: Sequence[int]) -> Tensor:
+        pictures = self.source if self.decoded is None else self.decoded
+        if self.crop is not None:
+            places = self.crop.draw(indices, int(self._epoch))
+            return torch.stack(
+                [self._cut(pictures.read(index), place) for index, place in zip(indices, places, strict=True)]
+            )
         if self.decoded is not None and self.decoded.shape == (self.channels, self.size, self.size):
             return self.decoded.gather(indices)
-        pictures = self.source if self.decoded is None else self.decoded
         return torch.stack([prepare(pictures.read(index), self.channels, self.size, self.fit) for index in indices])
+
+    def _cut(self, image: Image.Image, place: tuple[float, float, float]) -> Tensor:
+        assert self.crop is not None
+        return to_tensor(self.crop.cut(to_channels(image, self.channels), self.size, place))
 
 
 def whole_batch(batch: T) -> T:
@@ -84,25 +103,41 @@ def start_worker(_: int) -> None:
 
 
 class EpochSampler(DistributedSampler[int]):
-    """Every position once, in an order that depends on seed and epoch alone.
+    """Every position once, or some in a share of the epochs alone; seed and epoch alone decide on order and choice.
 
     Several processes deal the order out among themselves; some positions then come twice, so that all get as many.
     A `DistributedSampler`, since Lightning would wrap any other and leave its epoch at 0.
     """
 
-    def __init__(self, count: int, seed: int) -> None:
+    def __init__(self, count: int, seed: int, rates: Sequence[float] | None = None) -> None:
+        """Sample ``count`` positions; ``rates`` are the shares of epochs, above 0 and at most 1, of each."""
+        self.shares = [(torch.arange(count), count)] if rates is None else _shares(rates)
+        self.count = sum(taken for _, taken in self.shares)
         distributed = dist.is_available() and dist.is_initialized()
         processes, rank = (dist.get_world_size(), dist.get_rank()) if distributed else (1, 0)
-        super().__init__(range(count), processes, rank, seed=seed)  # type: ignore[arg-type]  # asks for its length alone
-        self.count = count
+        super().__init__(range(self.count), processes, rank, seed=seed)  # type: ignore[arg-type]  # asks for its length alone
         self.start = 0
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(int(mix_seeds(self.seed, self.epoch)))
-        order: list[int] = torch.randperm(self.count, generator=generator).tolist()
+        shuffled = torch.randperm(self.count, generator=generator)
+        chosen = [
+            positions
+            if taken == len(positions)
+            else positions[torch.randperm(len(positions), generator=generator)[:taken]]
+            for positions, taken in self.shares
+        ]
+        order: list[int] = torch.cat(chosen)[shuffled].tolist()
         own = [order[place % self.count] for place in range(self.rank, self.total_size, self.num_replicas)]
         start, self.start = self.start, 0
         return iter(own[start:])
+
+
+def _shares(rates: Sequence[float]) -> list[tuple[Tensor, int]]:
+    """Positions of each rate, and how many of them an epoch takes."""
+    each = torch.tensor(rates, dtype=torch.float64)
+    positions = [(each == rate).nonzero().flatten() for rate in each.unique()]
+    return [(some, max(round(float(each[some[0]]) * len(some)), 1)) for some in positions]
 
 
 class ResumableLoader(DataLoader[tuple[Tensor, int]]):
@@ -124,6 +159,8 @@ class ResumableLoader(DataLoader[tuple[Tensor, int]]):
             self._epoch, self._served = self.sampler.epoch, 0
         self._resumed = False
         self.sampler.start = self._served * self.batch_size
+        if isinstance(self.dataset, PictureDataset):
+            self.dataset.set_epoch(self.sampler.epoch)
         for batch in super().__iter__():
             self._served += 1
             yield batch

@@ -3,17 +3,21 @@
 import hashlib
 import json
 import logging
+import math
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import PIL
 from PIL import Image
 
 from imcomp.data.pictures import DEFAULT_MAX_PIXELS, BadPicture, check_pictures, find_names, read_picture
+from imcomp.data.splits import Part
 from imcomp.data.synthetic import SyntheticSource
 from imcomp.errors import InputError
 from imcomp.files import write_text
@@ -44,6 +48,8 @@ class Source(Protocol):
         A source may go without this method; its pictures are then decoded each time they are read.
         """
         ...
+
+    # and, where it decides on them, `part(index) -> Part | None` and `rate(index) -> float`, see `MixedSource`
 
 
 class FolderSource:
@@ -192,6 +198,87 @@ class GTSRBSource(FolderSource):
         super().__init__(folder, group_regex=r"^(\d+)/(\d+)_" if part == "train" else "", **options)
 
 
+class MixedSource:
+    """Several sources, one after the other.
+
+    Args:
+        sources: options of `build_source` for each, with its name as ``source``. ``use`` says what for: `split` (the
+            default) divides its pictures among the parts, `train`, `val` or `test` gives them all to one. ``weight``
+            (default 1) says how often its pictures come in training: those of the highest weight once in each epoch,
+            of half that weight every second one, in each epoch others.
+        root: a source's own ``root`` is below it, unless that is absolute.
+        cache_dir: as for `FolderSource`.
+
+    Raises:
+        InputError: no sources, a use or a weight that there is not, or what a source refuses.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Mapping[str, Any]],
+        root: str | Path | None = None,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        if not sources:
+            raise InputError("data.sources is empty; give a list such as [{source: folder, root: A}, {source: gtsrb}]")
+        self._sources: list[Source] = []
+        self._uses: list[Part | None] = []
+        weights = []
+        for place, given in enumerate(sources):
+            options, where = dict(given), f"data.sources[{place}]"
+            weight, use, name = options.pop("weight", 1), options.pop("use", "split"), options.pop("source", None)
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
+                raise InputError(f"{where}.weight={weight} is no weight; give a number above 0")
+            if use not in ("split", *get_args(Part)):
+                raise InputError(f"{where}.use={use} is unknown; choose from split, {', '.join(get_args(Part))}")
+            if root is not None and "root" in options:
+                options["root"] = Path(root) / options["root"]
+            try:
+                self._sources.append(build_source(name, options, cache_dir))
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from error
+            weights.append(weight)
+            self._uses.append(None if use == "split" else use)
+        self._rates = [weight / max(weights) for weight in weights]
+        self._ends = [*accumulate(map(len, self._sources))]
+        self.bad = [picture for source in self._sources for picture in left_out(source)]
+        if all(hasattr(source, "fingerprint") for source in self._sources):
+            self.fingerprint = self._fingerprint
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def read(self, index: int) -> Image.Image:
+        """Decode a picture: mode `L` or `RGB`, at its own size."""
+        place, own = self._locate(index)
+        return self._sources[place].read(own)
+
+    def name(self, index: int) -> str:
+        """The source's place in the list, and the picture's name in it."""
+        place, own = self._locate(index)
+        return f"{place}/{self._sources[place].name(own)}"
+
+    def group(self, index: int) -> str:
+        """The source's place in the list, and the picture's group in it."""
+        place, own = self._locate(index)
+        return f"{place}/{self._sources[place].group(own)}"
+
+    def part(self, index: int) -> Part | None:
+        """The part that a picture is given to; None for one that is to be split."""
+        return self._uses[self._locate(index)[0]]
+
+    def rate(self, index: int) -> float:
+        """In what share of epochs a picture is trained on, above 0 and at most 1."""
+        return self._rates[self._locate(index)[0]]
+
+    def _fingerprint(self) -> str:
+        return json.dumps([source.fingerprint() for source in self._sources])
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        place = bisect_right(self._ends, index)
+        return place, index - (self._ends[place - 1] if place else 0)
+
+
 _GTSRB_FOLDERS = {"train": "Training", "test": "Final_Test/Images"}
 
 
@@ -224,6 +311,7 @@ def _download_gtsrb(root: Path, part: str) -> None:
 SOURCES: dict[str, Callable[..., Source]] = {
     "folder": FolderSource,
     "gtsrb": GTSRBSource,
+    "mixed": MixedSource,
     "synthetic": SyntheticSource,
 }
 
@@ -242,7 +330,7 @@ def build_source(name: str, options: Mapping[str, Any], cache_dir: str | Path | 
     if name not in SOURCES:
         raise InputError(f"unknown source {name!r}; choose from {', '.join(sorted(SOURCES))}")
     kind = SOURCES[name]
-    if cache_dir is not None and isinstance(kind, type) and issubclass(kind, FolderSource):
+    if cache_dir is not None and isinstance(kind, type) and issubclass(kind, (FolderSource, MixedSource)):
         options = {**options, "cache_dir": cache_dir}
     try:
         return kind(**options)

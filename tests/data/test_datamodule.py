@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from imcomp.box import Box
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.data.masks import MASKS
 from imcomp.data.sources import FolderSource
@@ -135,7 +136,8 @@ def test_training_holes_are_new_each_epoch_and_never_those_of_evaluation(picture
     datamodule = make(picture_folder)
     seen = {}
     for epoch in (None, 0, 1, 2):
-        monkeypatch.setattr(datamodule, "mask", lambda _, seeds, epoch=epoch: seen.update({epoch: seeds}))
+        hole = torch.zeros(20, 1, 8, 8)
+        monkeypatch.setattr(datamodule, "mask", lambda _, seeds, epoch=epoch: seen.update({epoch: seeds}) or hole)
         datamodule.make_batch(torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20), epoch=epoch)
 
     assert len(torch.cat(list(seen.values())).unique()) == 4 * 20
@@ -192,7 +194,7 @@ def test_hyper_parameters_are_plain_and_rebuild_the_data_module(picture_folder):
         ({"size": 0}, r"data\.size=0 .*at least 1"),
         ({"batch_size": 0}, r"data\.batch_size=0 .*at least 1"),
         ({"cache": "tape"}, r"data\.cache=tape .*choose from off, ram, disk"),
-        ({"cache_as": "jpeg"}, r"data\.cache_as=jpeg .*choose from resized, native"),
+        ({"cache_as": "jpeg"}, r"data\.cache_as=jpeg .*choose from auto, resized, native"),
         ({"cache_gb": 0}, r"data\.cache_gb=0 .*more than 0, or data\.cache=off"),
         ({"cache_gb": float("nan")}, r"data\.cache_gb=nan .*more than 0"),
         ({"cache": "disk"}, r"data\.cache=disk needs a folder; give data\.cache_dir=PATH"),
@@ -313,6 +315,176 @@ def test_automatic_workers_know_the_cache_and_the_device(picture_folder, tmp_pat
         assert datamodule.num_workers == (workers if kept and cache_as == "resized" else 5)
         datamodule.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(device)))
         assert datamodule.num_workers == (workers if kept and cache_as == "resized" else 5)
+
+
+@pytest.fixture
+def noisy_folder(tmp_path):
+    """Twelve pictures of 40 x 30 pixels and more."""
+    for index in range(12):
+        Image.effect_noise((40 + index, 30), 80).convert("RGB").save(tmp_path / f"{index:02d}.png")
+    return tmp_path
+
+
+AUGMENT = {"scale": [0.8, 1.2], "degrees": 20, "horizontal_flip": 0.5, "brightness": [0.5, 1.5]}
+
+
+def test_training_is_augmented_before_the_hole_is_cut(noisy_folder):
+    plain, augmented = (make(noisy_folder, channels=3, augment=options) for options in (None, AUGMENT))
+    pictures, index = next(iter(plain.train_dataloader()))
+
+    before, after = (datamodule.make_batch(pictures, index, epoch=0) for datamodule in (plain, augmented))
+
+    assert not torch.allclose(before.image, after.image, atol=0.05)
+    assert torch.equal(before.mask, after.mask)
+    assert torch.equal(before.indices, after.indices)
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+@pytest.mark.parametrize("cache", ["off", "disk"])
+def test_no_part_is_augmented_outside_of_training(noisy_folder, dot, part, cache):
+    everything = {**AUGMENT, "crop": [0.3, 0.9], "noise": 0.1, "blur": 1, "jpeg": 20, "chance": 1}
+    options = {"val_fraction": 0.25, "test_fraction": 0.25, "fit": "crop"}
+    kept = {"cache": cache, "cache_dir": noisy_folder / ".cache"}
+    plain = make(noisy_folder, dot, **options)
+    augmented = make(noisy_folder, dot, augment=everything, **options, **kept)
+    augmented.setup("fit")
+    augmented.trainer = SimpleNamespace(training=False, current_epoch=3)
+
+    pairs = []
+    for one, other in zip(plain.dataset(part), augmented.dataset(part), strict=True):
+        pairs.append(
+            [
+                d.on_after_batch_transfer((o[0][None], torch.tensor([o[1]])), 0)
+                for d, o in ((plain, one), (augmented, other))
+            ]
+        )
+    assert len(pairs) == {"train": 6, "val": 3, "test": 3}[part]
+    assert all(same(*pair) for pair in pairs)
+
+
+def test_augmentation_is_new_each_epoch_and_a_function_of_seed_epoch_and_picture(noisy_folder):
+    datamodule = make(noisy_folder, augment=AUGMENT, batch_size=12, val_fraction=0)
+    pictures, index = next(iter(datamodule.train_dataloader()))
+
+    def images(epoch, chosen=slice(None), seed=0):
+        other = make(noisy_folder, augment=AUGMENT, seed=seed)
+        return other.make_batch(pictures[chosen], index[chosen], epoch=epoch).image
+
+    assert torch.equal(images(1), images(1))
+    assert torch.allclose(images(1)[3:4], images(1, slice(3, 4)), atol=1e-6)
+    for other in (images(2), images(1, seed=1)):
+        assert not torch.allclose(images(1), other, atol=0.05)
+
+
+@pytest.mark.parametrize("augment", [None, AUGMENT, {**AUGMENT, "blur": 1}])
+def test_a_training_batch_holds_the_window_alone_and_evaluation_everything(noisy_folder, augment):
+    whole, part = (make(noisy_folder, CENTER, size=16, augment=augment, batch_size=4) for _ in range(2))
+    part.window = Box(4, 3, 13, 14)
+    pictures, index = next(iter(whole.train_dataloader()))
+
+    one, other = (datamodule.make_batch(pictures, index, epoch=0) for datamodule in (whole, part))
+
+    assert torch.allclose(other.image, part.window.crop(one.image), atol=1e-5)
+    assert torch.equal(other.mask, part.window.crop(one.mask))
+    assert other.box == Box(3, 3, 5, 7)
+    assert other.box.crop(other.mask).sum() == other.mask.sum() == 4 * 8
+    assert same(whole.make_batch(pictures, index), part.make_batch(pictures, index))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("cache", ["off", "disk", "ram"])
+def test_training_takes_random_squares_and_other_ones_each_epoch(noisy_folder, workers, cache):
+    options = {"augment": {"crop": [0.5, 0.9]}, "num_workers": workers, "fit": "crop", "val_fraction": 0.25}
+    loaders = []
+    for _ in range(2):
+        datamodule = make(noisy_folder, **options, cache=cache, cache_dir=noisy_folder / ".cache")
+        assert datamodule.cache_as == "native"
+        datamodule.setup("fit")
+        loaders.append(datamodule.train_dataloader())
+    uncut = {index: picture for picture, index in datamodule.dataset("train")}
+
+    def epoch(loader, number):
+        loader.sampler.set_epoch(number)
+        return {int(i): picture for batch in loader for picture, i in zip(*batch, strict=True)}
+
+    first, again, second = epoch(loaders[0], 0), epoch(loaders[1], 0), epoch(loaders[0], 1)
+    assert all(torch.equal(first[index], again[index]) for index in first)
+    for index, picture in first.items():
+        assert picture.shape == (1, 8, 8)
+        assert not torch.equal(picture, second[index])
+        assert not torch.equal(picture, uncut[index])
+
+
+def test_squares_cannot_be_cut_from_pictures_that_are_kept_resized(noisy_folder):
+    with pytest.raises(InputError, match=r"augment\.crop .*give data\.cache_as=native"):
+        make(noisy_folder, augment={"crop": 0.5}, cache_as="resized")
+
+
+@pytest.mark.parametrize(("mode", "moves"), [("random", True), ("fixed", False)])
+def test_holes_from_files_move_with_their_pictures(noisy_folder, tmp_path_factory, mode, moves):
+    file = tmp_path_factory.mktemp("masks") / "mask.png"
+    hole = Image.new("L", (8, 8))
+    hole.paste(255, (1, 1, 4, 3))
+    hole.save(file)
+    mask = {"name": "folder", "root": str(file), "mode": mode}
+    datamodule = make(noisy_folder, mask, augment={"horizontal_flip": 1, "vertical_flip": 1})
+    pictures, index = next(iter(datamodule.train_dataloader()))
+
+    batch, plain = (datamodule.make_batch(pictures, index, epoch=epoch) for epoch in (0, None))
+
+    assert torch.equal(batch.image, plain.image.flip(-1, -2))
+    assert torch.equal(batch.mask, plain.mask.flip(-1, -2) if moves else plain.mask)
+
+
+@pytest.fixture
+def three_folders(tmp_path):
+    """Folders ``a``, ``b`` and ``c`` of 8, 4 and 3 pictures."""
+    for name, count in (("a", 8), ("b", 4), ("c", 3)):
+        (tmp_path / name).mkdir()
+        for index in range(count):
+            Image.new("L", (8, 8), 10 * index).save(tmp_path / name / f"{index}.png")
+    return tmp_path
+
+
+def mixed(root, *sources, **options):
+    listed = [{"source": "folder", **source} for source in sources]
+    options = {"size": 8, "val_fraction": 0.5, "num_workers": 0, "batch_size": 4, **options}
+    datamodule = InpaintingDataModule("mixed", CENTER, root=root, sources=listed, **options)
+    datamodule.setup()
+    return datamodule
+
+
+def test_sources_train_and_validate_as_they_are_used_for(three_folders):
+    datamodule = mixed(three_folders, {"root": "a"}, {"root": "b", "use": "train"}, {"root": "c", "use": "val"})
+
+    names = [{datamodule.source.name(index)[0] for index in part} for part in datamodule.split]
+    assert [len(part) for part in datamodule.split] == [4 + 4, 4 + 3, 0]
+    assert names == [{"0", "1"}, {"0", "2"}, set()]
+    assert sorted(index for part in datamodule.split for index in part) == list(range(15))
+
+
+def test_a_source_of_lower_weight_comes_in_a_share_of_the_epochs(three_folders):
+    datamodule = mixed(
+        three_folders,
+        {"root": "a", "use": "train", "weight": 1},
+        {"root": "b", "use": "train", "weight": 4},
+        {"root": "c", "use": "val", "weight": 0.1},
+    )
+    loader = datamodule.train_dataloader()
+    assert len(loader.sampler) == 2 + 4
+    epochs = []
+    for epoch in range(20):
+        loader.sampler.set_epoch(epoch)
+        epochs.append([int(index) for _, indices in loader for index in indices])
+    assert all(sorted(index for index in epoch if index >= 8) == [8, 9, 10, 11] for epoch in epochs)
+    assert all(len({index for index in epoch if index < 8}) == 2 for epoch in epochs)
+    assert {index for epoch in epochs for index in epoch} == set(range(12))
+    assert sorted(indices(datamodule, "val")) == [12, 13, 14]
+
+
+def test_sources_without_one_to_train_on_are_refused(three_folders):
+    with pytest.raises(InputError, match=r"no picture is to be trained on; give .*use: train or split"):
+        mixed(three_folders, {"root": "a", "use": "val"})
 
 
 def test_a_checkpoint_says_nothing_of_the_cache(picture_folder, tmp_path):

@@ -109,6 +109,25 @@ def test_sampler_depends_on_seed_and_epoch_alone():
     assert len(set(orders.values())) == 9
 
 
+def test_sampler_takes_some_positions_in_a_share_of_the_epochs():
+    sampler = EpochSampler(9, seed=0, rates=[1.0, 0.25, 0.5] * 3)  # 3 positions of each: 3, 1 and 2 of them an epoch
+    epochs = []
+    for epoch in range(50):
+        sampler.set_epoch(epoch)
+        epochs.append(list(sampler))
+        assert list(sampler) == epochs[-1]
+
+    assert len(sampler) == 6
+    assert all(len(set(order)) == 6 for order in epochs)
+    for rest, taken in ((0, 3), (1, 1), (2, 2)):
+        assert all(sum(position % 3 == rest for position in order) == taken for order in epochs)
+    assert {position for order in epochs for position in order} == set(range(9))
+
+
+def test_sampler_with_all_positions_in_every_epoch_is_the_plain_one():
+    assert list(EpochSampler(20, seed=3, rates=[1.0] * 20)) == list(EpochSampler(20, seed=3))
+
+
 @pytest.mark.parametrize("processes", [2, 3, 4])
 def test_processes_deal_the_order_out_among_themselves(monkeypatch, processes):
     alone = list(EpochSampler(COUNT, seed=0))

@@ -1,0 +1,252 @@
+"""Augmentation: each picture of a training batch is changed by a seed of its own before the hole is cut."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from imcomp.box import Box
+from imcomp.data.light import adjust_colour, adjust_light
+from imcomp.data.ranges import number_range, whole_range
+from imcomp.data.seeds import integers, mix_seeds, random_bits, uniform
+from imcomp.data.warps import affine_maps, flip, warp
+from imcomp.errors import InputError
+
+Range = Sequence[float] | float | None
+
+
+class Warp(NamedTuple):
+    """How each picture of a batch is moved about.
+
+    Attributes:
+        horizontal: ``(B,)`` bool, mirrored left to right.
+        vertical: ``(B,)`` bool, mirrored top to bottom.
+        maps: ``(B, 2, 3)``, see `affine_maps`; None where no picture is.
+    """
+
+    horizontal: Tensor
+    vertical: Tensor
+    maps: Tensor | None
+
+
+class Augmentation:
+    """Changes pictures at random; a range is [low, high] or one number, None leaves a thing as it is.
+
+    Every number is a function of the picture's seed, and what one option draws does not depend on the others. In this
+    order: crop (by the process that reads the picture, see `RandomCrop`), flips, affine, colour, light, blur, noise,
+    JPEG.
+
+    Args:
+        crop: side of a random square that is cut out, as a share of the picture's shorter side, up to 1.
+        horizontal_flip: share of pictures that swap left and right.
+        vertical_flip: share of pictures that swap top and bottom.
+        scale: factor of the size.
+        aspect: highest change of width to height: 0.07 is 7% wider to 7% higher.
+        degrees: highest turn, to either side.
+        shift: highest move along either axis, as a share of the picture's width and height.
+        brightness: factor.
+        contrast: factor of the distance to the picture's mean.
+        gamma: exponent.
+        saturation: factor, of pictures in colour.
+        hue: highest turn of the colours, in degrees.
+        blur: standard deviation of a Gaussian, in pixels.
+        noise: standard deviation of Gaussian noise, where white is 1.
+        jpeg: quality, 1 to 100.
+        chance: share of pictures with blur, with noise and with JPEG, each by itself.
+
+    Raises:
+        InputError: a value that is no such range or share.
+    """
+
+    def __init__(
+        self,
+        crop: Range = None,
+        horizontal_flip: float = 0.0,
+        vertical_flip: float = 0.0,
+        scale: Range = None,
+        aspect: float = 0.0,
+        degrees: float = 0.0,
+        shift: float = 0.0,
+        brightness: Range = None,
+        contrast: Range = None,
+        gamma: Range = None,
+        saturation: Range = None,
+        hue: float = 0.0,
+        blur: Range = None,
+        noise: Range = None,
+        jpeg: Sequence[int] | int | None = None,
+        chance: float = 0.5,
+    ) -> None:
+        self.crop = _range("crop", crop, 0.01, 1)
+        self.flips = _number("horizontal_flip", horizontal_flip, 1), _number("vertical_flip", vertical_flip, 1)
+        self.scale = _range("scale", scale, 0.1, 10)
+        self.aspect = _number("aspect", aspect, 10)
+        self.degrees = _number("degrees", degrees, 180)
+        self.shift = _number("shift", shift, 1)
+        self.brightness = _range("brightness", brightness, 0)
+        self.contrast = _range("contrast", contrast, 0)
+        self.gamma = _range("gamma", gamma, 0.01)
+        self.saturation = _range("saturation", saturation, 0)
+        self.hue = _number("hue", hue, 180)
+        self.blur = _range("blur", blur, 0)
+        self.noise = _range("noise", noise, 0)
+        self.jpeg = None if jpeg is None else _checked(whole_range, "jpeg", jpeg, 1)
+        if self.jpeg and self.jpeg[1] > 100:
+            raise InputError(f"augment.jpeg={jpeg} is no quality; give [low, high] from 1 to 100")
+        self.chance = _number("chance", chance, 1)
+
+    @property
+    def moves(self) -> bool:
+        """Whether pictures are flipped or sampled anew."""
+        return any(self.flips) or self._has_affine
+
+    @property
+    def _has_affine(self) -> bool:
+        return self.scale is not None or any((self.aspect, self.degrees, self.shift))
+
+    @property
+    def _degrades(self) -> bool:
+        return self.chance > 0 and any(part is not None for part in (self.blur, self.noise, self.jpeg))
+
+    def draw_warp(self, seeds: Tensor, image_size: tuple[int, int]) -> Warp:
+        """Draw how pictures are moved about, for them and for what must move with them.
+
+        Args:
+            seeds: ``(B,)`` int64.
+            image_size: height and width in pixels.
+        """
+        bits = _bits(seeds)
+        horizontal, vertical = (
+            uniform(bits[:, _DRAWS[key]], 0, 1) < share for key, share in zip(_FLIPS, self.flips, strict=True)
+        )
+        if not self._has_affine:
+            return Warp(horizontal, vertical, None)
+        stretch = uniform(bits[:, _DRAWS["aspect"]], -1, 1) * math.log1p(self.aspect)
+        shift = [
+            uniform(bits[:, _DRAWS[key]], -self.shift, self.shift) * extent
+            for key, extent in (("shift_x", image_size[1]), ("shift_y", image_size[0]))
+        ]
+        maps = affine_maps(
+            uniform(bits[:, _DRAWS["scale"]], *(self.scale or (1, 1))),
+            stretch.exp(),
+            uniform(bits[:, _DRAWS["degrees"]], -self.degrees, self.degrees),
+            torch.stack(shift, dim=-1),
+        )
+        return Warp(horizontal, vertical, maps)
+
+    def __call__(self, pictures: Tensor, seeds: Tensor, window: Box | None = None) -> Tensor:
+        """Change pictures.
+
+        Args:
+            pictures: ``(B, C, H, W)`` uint8.
+            seeds: ``(B,)`` int64 on the pictures' device.
+            window: what of the result is wanted; None for all of it. The rest is not computed where that changes
+                nothing in the window.
+
+        Returns:
+            ``(B, C, h, w)`` float32 in [0, 1], of the window's height and width.
+        """
+        bits, size = _bits(seeds), (pictures.shape[-2], pictures.shape[-1])
+        # blur, noise and JPEG reach from one pixel to others: first the whole, then the window
+        region = None if self._degrades else window
+        horizontal, vertical, maps = self.draw_warp(seeds, size)
+        if any(self.flips):
+            pictures = flip(pictures, horizontal, vertical)
+        mean = pictures.flatten(1).float().mean(dim=1) / 255 if self.contrast else torch.zeros_like(bits[:, 0])
+        if maps is not None:
+            image = warp(pictures.float().div_(255), maps, region)
+        else:
+            image = (region.crop(pictures) if region else pictures).float().div_(255)
+        if pictures.shape[1] == 3 and (self.saturation or self.hue):
+            saturation = uniform(bits[:, _DRAWS["saturation"]], *(self.saturation or (1, 1)))
+            image = adjust_colour(image, saturation, uniform(bits[:, _DRAWS["hue"]], -self.hue, self.hue))
+        if self.brightness or self.contrast or self.gamma:
+            factors = (
+                uniform(bits[:, _DRAWS[key]], *(getattr(self, key) or (1, 1)))
+                for key in ("brightness", "contrast", "gamma")
+            )
+            image = adjust_light(image, mean, *factors)
+        if not self._degrades:
+            return image
+        image = self._degrade(image.contiguous(), bits, seeds)
+        return image if window is None else window.crop(image).contiguous()
+
+    def _degrade(self, image: Tensor, bits: Tensor, seeds: Tensor) -> Tensor:
+        from imcomp.data import degrade  # torchvision's transforms take a second to import
+
+        def chosen(key: str) -> Tensor:
+            return uniform(bits[:, _DRAWS[f"{key}_chosen"]], 0, 1) < self.chance
+
+        if self.blur:
+            image = degrade.blur(image, uniform(bits[:, _DRAWS["blur"]], *self.blur), chosen("blur"))
+        if self.noise:
+            sigma = uniform(bits[:, _DRAWS["noise"]], *self.noise)
+            image = degrade.add_noise(image, sigma, chosen("noise"), mix_seeds(seeds, len(_DRAWS)))
+        if self.jpeg:
+            image = degrade.compress(image, integers(bits[:, _DRAWS["jpeg"]], *self.jpeg), chosen("jpeg"))
+        return image
+
+
+def move(mask: Tensor, how: Warp) -> Tensor:
+    """Move masks as their pictures are moved; one that would leave the picture stays where it was.
+
+    Args:
+        mask: ``(B, 1, H, W)`` float32, 1 = hole.
+        how: of `Augmentation.draw_warp`.
+
+    Returns:
+        ``(B, 1, H, W)`` float32, 1 = hole, and never empty where it was not.
+    """
+    moved = flip(mask, how.horizontal, how.vertical)
+    if how.maps is None:
+        return moved
+    warped = warp(moved, how.maps, mode="nearest")
+    return torch.where(warped.amax(dim=(1, 2, 3), keepdim=True) > 0, warped, moved)
+
+
+def build_augmentation(options: Mapping[str, Any] | None) -> Augmentation | None:
+    """Build from plain options: ``{"horizontal_flip": 0.5}``; None for options that change nothing.
+
+    Raises:
+        InputError: an option that there is not, or a value that it cannot have.
+    """
+    try:
+        augmentation = Augmentation(**(options or {}))
+    except TypeError as error:
+        raise InputError(f"augment: {error}") from error
+    plain = {key: value for key, value in vars(augmentation).items() if key != "chance"}
+    nothing = {key: value for key, value in vars(Augmentation()).items() if key != "chance"}
+    return None if plain == nothing else augmentation
+
+
+_FLIPS = ("horizontal_flip", "vertical_flip")
+_NAMES = (
+    *_FLIPS, "scale", "aspect", "degrees", "shift_x", "shift_y", "brightness", "contrast", "gamma", "saturation", "hue",
+    "blur_chosen", "blur", "noise_chosen", "noise", "jpeg_chosen", "jpeg",
+)  # fmt: skip
+# which of a seed's numbers decides on what; new ones go to the end
+_DRAWS = {name: place for place, name in enumerate(_NAMES)}
+
+
+def _bits(seeds: Tensor) -> Tensor:
+    return random_bits(seeds, len(_DRAWS))
+
+
+def _range(key: str, value: Any, lowest: float, highest: float = float("inf")) -> tuple[float, float] | None:
+    return None if value is None else _checked(number_range, key, value, lowest, highest)
+
+
+def _number(key: str, value: Any, highest: float) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= highest:
+        raise InputError(f"augment.{key}={value} is out of range; give a number from 0 to {highest:g}")
+    return float(value)
+
+
+def _checked(read: Any, key: str, value: Any, *bounds: float) -> Any:
+    try:
+        return read(f"augment.{key}", value, *bounds)
+    except ValueError as error:
+        raise InputError(str(error)) from error
