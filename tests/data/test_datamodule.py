@@ -134,9 +134,8 @@ def test_evaluation_holes_depend_on_the_picture_alone(picture_folder, dot, part)
 
 def test_training_holes_are_new_each_epoch_and_never_those_of_evaluation(picture_folder, monkeypatch):
     datamodule = make(picture_folder)
-    seen = {}
+    seen, hole = {}, torch.zeros(20, 1, 8, 8)
     for epoch in (None, 0, 1, 2):
-        hole = torch.zeros(20, 1, 8, 8)
         monkeypatch.setattr(datamodule, "mask", lambda _, seeds, epoch=epoch: seen.update({epoch: seeds}) or hole)
         datamodule.make_batch(torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20), epoch=epoch)
 
