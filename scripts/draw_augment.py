@@ -20,7 +20,7 @@ from imcomp.data.pictures import read_picture
 from imcomp.data.synthetic import SyntheticSource
 from imcomp.data.transforms import to_size, to_tensor
 
-PICTURE, SIGN = 104, (8, 3)  # pixels of each picture; the sign's track and frame
+PICTURE, SIGN = 104, (16, 3)  # pixels of each picture; the sign's track and frame
 GAP, LABEL = 8, 236
 BACKGROUND, INK, FAINT = "white", "#2e3440", "#7b8494"
 
@@ -78,7 +78,7 @@ def main() -> None:
                 # a little apart: the picture itself
                 sheet.paste(Image.fromarray(image), (LABEL + column * pitch + (GAP if column else 0), top))
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    sheet.quantize(256).save(options.output, optimize=True)
+    sheet.quantize(128).save(options.output, optimize=True)
     print(f"wrote {options.output}")
 
 
