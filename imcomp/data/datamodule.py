@@ -179,10 +179,11 @@ class InpaintingDataModule(pl.LightningDataModule):
     def _divide(self, source: Source, indices: Sequence[int]) -> Split:
         """Give each picture to a part: the one that the source names, else by the split."""
         part_of: Callable[[int], Part | None] = getattr(source, "part", lambda _: None)
-        given: dict[Part | None, list[int]] = {None: [], "train": [], "val": [], "test": []}
+        given: dict[Part, list[int]] = {"train": [], "val": [], "test": []}
+        free: list[int] = []
         for index in indices:
-            given[part_of(index)].append(index)
-        free = given.pop(None)
+            part = part_of(index)
+            (free if part is None else given[part]).append(index)
         split = Split([], [], [])
         fractions = {"val_fraction": self.val_fraction, "test_fraction": self.test_fraction, "seed": self.seed}
         if free and self.split_by == "track":

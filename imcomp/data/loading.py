@@ -59,7 +59,7 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         self.decoded = decoded
         self.crop = crop
         # shared, so that processes that outlive an epoch see the next one
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -136,7 +136,7 @@ class EpochSampler(DistributedSampler[int]):
 def _shares(rates: Sequence[float]) -> list[tuple[Tensor, int]]:
     """Positions of each rate, and how many of them an epoch takes."""
     each = torch.tensor(rates, dtype=torch.float64)
-    positions = [(each == rate).nonzero().flatten() for rate in each.unique()]
+    positions = [(each == rate).nonzero().flatten() for rate in each.unique()]  # type: ignore[no-untyped-call]
     return [(some, max(round(float(each[some[0]]) * len(some)), 1)) for some in positions]
 
 
