@@ -36,6 +36,15 @@ def count_work(step: Callable[[], object], pictures: int, kind: str) -> Work:
     return Work(counter.get_total_flops() / pictures, traffic.total / pictures, kind)
 
 
+def loading_work(size: int) -> Work:
+    """What loading costs a grey picture at least: its bytes are read once and written once as float32.
+
+    Args:
+        size: pixels of each side.
+    """
+    return Work(flops=0, moved=size**2 * (1 + 4), kind="float32")
+
+
 def limit(work: Work, rates: Mapping[str, float]) -> float | None:
     """Pictures a second that no program can exceed which multiplies and moves memory no quicker than measured.
 
@@ -44,11 +53,12 @@ def limit(work: Work, rates: Mapping[str, float]) -> float | None:
         rates: FLOP/s by kind, and bytes/s as `copy`.
 
     Returns:
-        None where a rate is missing.
+        None where a rate is missing, or there is no work.
     """
-    if work.kind not in rates or "copy" not in rates or not work.flops:
+    if "copy" not in rates or (work.flops and work.kind not in rates) or not (work.flops or work.moved):
         return None
-    return 1 / max(work.flops / rates[work.kind], work.moved / rates["copy"])
+    multiplying = work.flops / rates[work.kind] if work.flops else 0.0
+    return 1 / max(multiplying, work.moved / rates["copy"])
 
 
 class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -69,7 +79,12 @@ class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
 def rate_entrants(device: str) -> list[Entrant]:
     """Measure the rates, in the same run as what they limit."""
     products = [Entrant(PRODUCTS[kind], GROUP, "TFLOP/s", MatrixProduct(device, kind)) for kind in PRODUCTS]
-    return [*products, Entrant(COPY, GROUP, "GB/s", Copy(device))]
+    return [*products, copy_entrant(device)]
+
+
+def copy_entrant(device: str) -> Entrant:
+    """Measure the rate of a copy alone, for what multiplies nothing."""
+    return Entrant(COPY, GROUP, "GB/s", Copy(device))
 
 
 def with_limits(lines: Sequence[Line]) -> list[Line]:

@@ -25,8 +25,9 @@ class Work:
     """The least that a picture costs, whoever computes it.
 
     Attributes:
-        flops: floating-point operations of its matrix products and convolutions; a multiply-add is two.
-        moved: bytes that those read and write, each once.
+        flops: floating-point operations of its matrix products and convolutions; a multiply-add is two. 0 where there
+            are none.
+        moved: bytes that must be read and written, each once.
         kind: `float32` or `bfloat16`, what they multiply.
     """
 

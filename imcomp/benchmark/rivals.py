@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from imcomp.baselines import BASELINES, choose_baselines
-from imcomp.benchmark.floor import count_work
+from imcomp.benchmark.floor import count_work, loading_work
 from imcomp.benchmark.protocol import Protocol
 from imcomp.benchmark.readings import Reading
 from imcomp.benchmark.reference import (
@@ -54,11 +54,12 @@ class ReferenceLoading:
         pictures[0]  # scikit-image loads what it needs; the workers are forked with it
         loader = reference_loader(pictures, self.protocol.batch_size)
         started = time.perf_counter()
+        work = loading_work(self.protocol.size)
         if self.cold:
             count = sum(len(image) for _, image in loader)
-            return Reading({"pictures/s": count / (time.perf_counter() - started)})
+            return Reading({"pictures/s": count / (time.perf_counter() - started)}, work)
         batches = forever(loader)
-        return Reading({"pictures/s": per_second(lambda: len(next(batches)[1]), seconds)})
+        return Reading({"pictures/s": per_second(lambda: len(next(batches)[1]), seconds)}, work)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from imcomp.benchmark.floor import COPY, GROUP, PRODUCTS, Copy, MatrixProduct, count_work, limit, with_limits
+from imcomp.benchmark.floor import (
+    COPY,
+    GROUP,
+    PRODUCTS,
+    Copy,
+    MatrixProduct,
+    count_work,
+    limit,
+    loading_work,
+    with_limits,
+)
 from imcomp.benchmark.readings import Work
 
 
@@ -48,6 +58,13 @@ def test_bfloat16_moves_half_the_bytes():
 )
 def test_what_takes_longer_limits(rates, expected):
     assert limit(Work(flops=10, moved=20, kind="float32"), rates) == expected
+
+
+def test_loading_is_limited_by_memory_alone():
+    # 4 pixels, a byte each read, and 4 bytes written: 20 bytes a picture at 40 a second
+    assert limit(loading_work(2), {"copy": 40}) == 2
+    assert limit(loading_work(2), {"float32": 100}) is None
+    assert limit(Work(flops=0, moved=0, kind="float32"), {"copy": 40}) is None
 
 
 def test_lines_are_limited_by_the_rates_of_their_own_run(line):

@@ -4,6 +4,7 @@ import pickle
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from imcomp.benchmark.configs import checkpoint_of
 from imcomp.benchmark.protocol import gtsrb_folder
@@ -36,7 +37,8 @@ def test_targets_name_lines_that_are_measured(quick, device):
             names = {entrant.name: entrant for entrant in entrants}
             assert target.line in names
             assert target.over is None or target.over in names
-            assert names[target.line].quantity == target.quantity
+            measured_on = target.over if target.quantity == quality.ERROR else target.line
+            assert names[measured_on].quantity == target.quantity
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -124,3 +126,19 @@ def test_the_time_to_the_goal():
     assert values == {quality.GOAL_TIME: 20, quality.EPOCHS_TIME: 35, "best val/mse, MSE": 0.0012}
     with pytest.raises(InputError, match=r"fell to 0.01000 in 35 s, and not to 0.00141"):
         quality.summarise(Times(validations=times.validations[:1]), 100.0, 35.0, to_goal=True)
+
+
+@pytest.mark.parametrize("split", ["random", "track"])
+def test_the_error_of_a_classical_fill(protocol, gtsrb_root, split):
+    pytest.importorskip("cv2")
+    real = replace(protocol, data_root=gtsrb_root)
+    assert 0 < quality.ClassicalError(real, split, "telea")(0).values[quality.ERROR] < 0.1
+
+
+def test_a_flat_picture_costs_a_classical_fill_nothing(protocol, tmp_path):
+    folder = gtsrb_folder(tmp_path) / "00000"
+    folder.mkdir(parents=True)
+    for frame in range(10):
+        Image.new("RGB", (30, 30), (10 * frame,) * 3).save(folder / f"00000_{frame:05d}.ppm")
+    flat = quality.ClassicalError(replace(protocol, data_root=tmp_path), "random", "rim_mean")
+    assert flat(0).values == {quality.ERROR: 0}

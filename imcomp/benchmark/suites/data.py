@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from imcomp.benchmark.configs import build_data, quoted
 from imcomp.benchmark.contest import Entrant
+from imcomp.benchmark.floor import copy_entrant, loading_work
 from imcomp.benchmark.protocol import Protocol
 from imcomp.benchmark.readings import Reading
 from imcomp.benchmark.rivals import ReferenceLoading
@@ -23,6 +24,7 @@ def entrants(protocol: Protocol) -> list[Entrant]:
     disk, ram, off = (["data.val_fraction=0", f"data.cache={cache}"] for cache in ("disk", "ram", "off"))
     cached, in_memory, uncached = (Loading(protocol, overrides, cold=False) for overrides in (disk, ram, off))
     return [
+        copy_entrant("cpu"),  # where batches are made, whatever trains on them
         Entrant(REFERENCE_COLD, *first, ReferenceLoading(protocol, cold=True), how=how),
         Entrant(COLD, *first, Loading(protocol, disk, cold=True), REFERENCE_COLD, "data.cache=disk"),
         Entrant(REFERENCE_WARM, *later, ReferenceLoading(protocol, cold=False), how=how),
@@ -54,10 +56,10 @@ class Loading:
             datamodule = build_data(self.protocol, [*self.overrides, *cache], Path(folder))
             datamodule.setup("fit")
             loader = datamodule.train_dataloader()
+            work = loading_work(self.protocol.size)
             if self.cold:
                 count = sum(len(datamodule.make_batch(*batch, epoch=0).image) for batch in loader)
-                return Reading({"pictures/s": count / (time.perf_counter() - started)})
+                return Reading({"pictures/s": count / (time.perf_counter() - started)}, work)
             batches = forever(loader)
-            return Reading(
-                {"pictures/s": per_second(lambda: len(datamodule.make_batch(*next(batches), epoch=0).image), seconds)}
-            )
+            rate = per_second(lambda: len(datamodule.make_batch(*next(batches), epoch=0).image), seconds)
+            return Reading({"pictures/s": rate}, work)
