@@ -23,7 +23,7 @@ from imcomp.data.masks import MaskGenerator, build_mask, mix_seeds
 from imcomp.data.rectangles import CenterMask
 from imcomp.data.transforms import to_channels, to_tensor
 from imcomp.errors import InputError
-from imcomp.filling import Context, check_context, fill
+from imcomp.filling import Context, check_context, fill, window_shown
 from imcomp.models import build_network
 from imcomp.perf import fastest_precision
 from imcomp.weights import read_checkpoint
@@ -38,7 +38,7 @@ PRECISIONS = ("auto", "32", "bf16")
 """What a `Completer` computes in."""
 
 # on CPUs: of more at once, what a layer hands to the next no longer fits into the caches
-_PICTURES_AT_ONCE = 8
+_PIXELS_AT_ONCE = 8 * 256 * 256
 # pixels that a hole's edges are rounded to, so that holes which differ a little are computed alike
 _GRID = 4
 # holes that are cut to find out how thick those that a network was trained on are
@@ -228,18 +228,20 @@ class Completer:
         """
         completed = list(images)
         shown: list[tuple[int, Tensor, Tensor]] = []  # which picture, its planes, its hole
+        holes = {id(mask): _to_hole(mask) for mask in masks}  # several pictures may share one
+        shrunk = {key: self._shrink(hole) for key, hole in holes.items()}
         for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
             _check(image, mask)
-            hole = _to_hole(mask)
+            hole = holes[id(mask)]
             if hole.any():
-                shown.append((number, self._planes(image, hole), self._shrink(hole)))
+                shown.append((number, self._planes(image, hole), shrunk[id(mask)]))
         for box, group in self._groups(shown):
             planes = torch.cat([planes for _, planes, _ in group])
-            holes = torch.cat([hole.expand(len(planes), -1, -1, -1) for _, planes, hole in group])
-            filled = self._fill(planes, holes, box)
+            missing = torch.cat([hole.expand(len(planes), -1, -1, -1) for _, planes, hole in group])
+            filled = self._fill(planes, missing, box)
             counts = [len(planes) for _, planes, _ in group]
             for (number, _, _), one in zip(group, torch.split(filled, counts), strict=True):
-                completed[number] = _composite(images[number], masks[number], one)
+                completed[number] = _composite(images[number], holes[id(masks[number])], one, box)
         return completed
 
     def _planes(self, image: Image.Image, hole: Hole) -> Tensor:
@@ -260,8 +262,9 @@ class Completer:
     ) -> Iterable[tuple[Box, list[tuple[int, Tensor, Tensor]]]]:
         """Put together what is computed at once: where it costs time, only holes in the same place."""
         groups: dict[Box, list[tuple[int, Tensor, Tensor]]] = {}
+        boxes = {id(hole): self._box(hole) for hole in {id(hole): hole for _, _, hole in shown}.values()}
         for one in shown:
-            groups.setdefault(self._box(one[2]), []).append(one)
+            groups.setdefault(boxes[id(one[2])], []).append(one)
         if self.context == "reach" and self.device.type != "cpu" and len(groups) > 1:
             # an accelerator computes many large windows sooner than one small one after another
             tops, lefts, bottoms, rights = zip(*groups, strict=True)
@@ -283,7 +286,11 @@ class Completer:
 
     def _output(self, planes: Tensor, holes: Tensor, box: Box) -> Tensor:
         """The network's output in ``box``, float32 in [0, 1], for planes that are uint8, or in [0, 1] themselves."""
-        at_once = _PICTURES_AT_ONCE if self.device.type == "cpu" else len(planes)
+        size = (planes.shape[-2], planes.shape[-1])
+        window = window_shown(self.network, size, box, self.context)
+        planes, holes, box = window.crop(planes), window.crop(holes), box.within(window)
+        pixels = window.height * window.width
+        at_once = max(_PIXELS_AT_ONCE // pixels, 1) if self.device.type == "cpu" else len(planes)
         outputs = []
         for some, hole in zip(torch.split(planes, at_once), torch.split(holes, at_once), strict=True):
             picture = some.to(self.device).float()
@@ -304,14 +311,22 @@ def _check(image: Image.Image, mask: Image.Image) -> None:
         )
 
 
-def _composite(image: Image.Image, mask: Image.Image, planes: Tensor) -> Image.Image:
-    """Bring the completed planes ``(N, C, S, S)`` back to the picture's size and lay them into its hole."""
+def _composite(image: Image.Image, hole: Hole, planes: Tensor, box: Box) -> Image.Image:
+    """Bring completed planes ``(N, C, S, S)``, whose hole lies in ``box``, back to the picture and into its hole."""
     channels = planes.flatten(0, 1)
     if image.mode == "L" and len(channels) == 3:
         channels = channels.float().mean(dim=0, keepdim=True).round().byte()
+    if image.size == (planes.shape[-1], planes.shape[-2]):
+        channels, hole = box.crop(channels), box.crop(hole)
+    else:
+        box = Box(0, 0, image.height, image.width)
     array = channels.permute(1, 2, 0).numpy()
     filled = Image.fromarray(array if image.mode == "RGB" else array[..., 0])
-    return Image.composite(filled.resize(image.size, Image.Resampling.BILINEAR), image, _to_mask(_to_hole(mask)))
+    completed = image.copy()
+    completed.paste(
+        filled.resize((box.width, box.height), Image.Resampling.BILINEAR), (box.left, box.top), _to_mask(hole)
+    )
+    return completed
 
 
 def _resize_known(image: Image.Image, hole: Hole, size: tuple[int, int]) -> Image.Image:
