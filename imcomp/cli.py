@@ -3,6 +3,7 @@
 Nothing heavy is imported here, so that ``--help`` and a mistyped key answer at once.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -19,10 +20,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from imcomp import __version__
 from imcomp.errors import InputError
-from imcomp.overrides import check_groups, expand_resume, explain, mask_as_file, suites_as_list
+from imcomp.overrides import check_groups, expand_resume, explain, mask_as_file, stored_command, suites_as_list
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
 
 
 def train(cfg: "DictConfig") -> float:
@@ -48,9 +51,10 @@ def predict(cfg: "DictConfig") -> None:
     from imcomp.inference import Completer
     from imcomp.prediction import find_inputs
     from imcomp.prediction import predict as run_prediction
+    from imcomp.pretrained import choose_checkpoint
     from imcomp.report import report_prediction
 
-    check_settings(cfg, ckpt=str, input=str, output=str, side_by_side=bool, batch_size=int, seed=int)
+    check_settings(cfg, ckpt=str | None, input=str, output=str, side_by_side=bool, batch_size=int, seed=int)
     check_settings(cfg, device=str, precision=str | int, backend=str)  # 32 is read as a number
     output = Path(cfg.output)
     inputs = find_inputs(cfg.input, output)
@@ -58,7 +62,9 @@ def predict(cfg: "DictConfig") -> None:
         mask = read_picture(Path(cfg.mask.file)) if cfg.mask.file else None
     except UnreadablePicture as error:
         raise InputError(f"mask={cfg.mask.file}: {error}; give a picture that is white where the hole is") from error
-    completer = Completer(cfg.ckpt, cfg.device, precision=str(cfg.precision), backend=cfg.backend)
+    checkpoint = choose_checkpoint(cfg.ckpt, Path(cfg.paths.outputs))
+    log.info("completing with %s", checkpoint)
+    completer = Completer(checkpoint, cfg.device, precision=str(cfg.precision), backend=cfg.backend)
     options = {key: cfg[key] for key in ("seed", "batch_size", "side_by_side")}
     unreadable = run_prediction(completer, inputs, output, mask=mask, **options)
     report_prediction(len(inputs.paths), unreadable, output)
@@ -71,6 +77,31 @@ def evaluate(cfg: "DictConfig") -> None:
     from imcomp.evaluation import evaluate as run_evaluation
 
     run_evaluation(cfg)
+
+
+def publish(cfg: "DictConfig") -> None:
+    """Make a checkpoint a file of weights and a model card."""
+    from omegaconf import OmegaConf
+    from yaml import YAMLError  # of the PyYAML that OmegaConf reads with
+
+    from imcomp.config import check_settings
+    from imcomp.pretrained import choose_checkpoint
+    from imcomp.publishing import publish as run_publishing
+    from imcomp.publishing import run_notes
+    from imcomp.report import report_publication
+
+    check_settings(cfg, ckpt=str, name=str, card=str, evaluations=list, output=str)
+    try:
+        notes: Any = OmegaConf.to_container(OmegaConf.load(cfg.card))
+    except (ValueError, YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"card={cfg.card} is not YAML ({reason}); give a file of keys and texts") from error
+    checkpoint = Path(choose_checkpoint(cfg.ckpt, Path(cfg.paths.outputs)))
+    if isinstance(notes, dict):
+        notes = {**run_notes(checkpoint, stored_command(checkpoint)), **notes}
+    evaluations = [Path(file) for file in cfg.evaluations]
+    published = run_publishing(checkpoint, cfg.name, notes, Path(cfg.output), evaluations=evaluations)
+    report_publication(published.weights, published.card, published.dtype, published.difference)
 
 
 def benchmark(cfg: "DictConfig") -> None:
@@ -92,6 +123,7 @@ COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
     "train": (train, "train a network to fill holes"),
     "predict": (predict, "complete pictures with a trained network"),
     "evaluate": (evaluate, "score a network beside classical fills"),
+    "publish": (publish, "make a checkpoint a small file of weights, with a model card"),
     "benchmark": (benchmark, "measure how quick it is, beside a reference loop"),
 }
 """Each command's function, which takes the composed config of the same name, and what it does."""
@@ -110,16 +142,28 @@ def main() -> None:
     if name in COMMANDS:
         del sys.argv[1]
         run(name)
+    elif name == "list":
+        list_weights()
     elif name in ("-h", "--help"):
         print("usage: imcomp COMMAND [group=option] [key=value] ...\n\ncommands:")
         for command, (_, purpose) in COMMANDS.items():
             print(f"  {command:10s}{purpose}")
+        print("  list      show the published weights, to be used by name")
         print("\n`imcomp COMMAND --help` lists its keys")
     elif name == "--version":
         print(f"imcomp {__version__}")
     else:
-        print(f"error: unknown command {name!r}; choose from {', '.join(COMMANDS)}", file=sys.stderr)
+        print(f"error: unknown command {name!r}; choose from {', '.join([*COMMANDS, 'list'])}", file=sys.stderr)
         raise SystemExit(2)
+
+
+def list_weights() -> None:
+    """Print what weights the package brings along."""
+    from imcomp.pretrained import describe, names
+    from imcomp.report import report_published
+
+    with _one_line_errors("list"):
+        report_published([describe(name) for name in names()])
 
 
 def run(name: str) -> None:

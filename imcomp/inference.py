@@ -1,6 +1,6 @@
 """Completing pictures with a trained network."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from imcomp.data.transforms import to_channels, to_tensor
 from imcomp.errors import InputError
 from imcomp.filling import Context, check_context, fill, window_shown
 from imcomp.models import build_network
+from imcomp.models.outline import outline
 from imcomp.perf import fastest_precision
 from imcomp.weights import read_checkpoint
 
@@ -37,6 +38,7 @@ TRAINING_OPTIONS = frozenset({"init", "optimizer", "lr", "weight_decay", "schedu
 PRECISIONS = ("auto", "32", "bf16")
 """What a `Completer` computes in."""
 
+_LARGEST_SIZE = 16_384
 # on CPUs: of more at once, what a layer hands to the next no longer fits into the caches
 _PIXELS_AT_ONCE = 8 * 256 * 256
 # pixels that a hole's edges are rounded to, so that holes which differ a little are computed alike
@@ -72,10 +74,13 @@ class Trained:
 
 
 def load_trained(path: str | Path) -> Trained:
-    """Rebuild a network from a checkpoint alone, with torch alone.
+    """Rebuild a network from a checkpoint or published weights alone, with torch alone.
+
+    Args:
+        path: of a ``.ckpt`` or ``.safetensors`` file, or the name of published weights.
 
     Raises:
-        InputError: not a checkpoint of imcomp's, or a damaged one.
+        InputError: not of imcomp's, or a damaged one.
     """
     checkpoint = read_checkpoint(path)
     data = checkpoint.get("datamodule_hyper_parameters")
@@ -92,12 +97,30 @@ def load_trained(path: str | Path) -> Trained:
         options = {"network": "autoencoder", "in_channels": 1, **options}  # the module's own defaults
         check_context(options.get("context"))
         plain = {key: value for key, value in options.items() if key not in ("network", "context")}
+        _check_shapes(weights, outline(options["network"], **plain))
         network = build_network(options["network"], **plain)
         network.load_state_dict(weights)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} holds a network that this version cannot rebuild: {reason}") from error
+    _check_size(data, path)
     return Trained(network.eval().to(memory_format=torch.channels_last), options, dict(data))
+
+
+def _check_size(data: Mapping[str, Any], path: str | Path) -> None:
+    size = data.get("size", 1)
+    if not isinstance(size, int) or not 1 <= size <= _LARGEST_SIZE:
+        raise InputError(
+            f"{path} says that its pictures' size is {size}; give one trained at 1 to {_LARGEST_SIZE} pixels"
+        )
+
+
+def _check_shapes(weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> None:
+    """Compare before the network takes memory: what a file says of it may be anything."""
+    for key, shape in shapes.items():
+        if key not in weights or weights[key].shape != shape:
+            found = tuple(weights[key].shape) if key in weights else "missing"
+            raise ValueError(f"{key} is {found}, expected {tuple(shape)}")
 
 
 class Completer:
@@ -109,7 +132,8 @@ class Completer:
     channels and takes their mean. Only what the hole depends on is computed.
 
     Args:
-        checkpoint: a ``.ckpt`` file that ``train.py`` wrote.
+        checkpoint: a ``.ckpt`` file that ``train.py`` wrote, a ``.safetensors`` file that ``scripts/publish.py`` wrote,
+            or the name of published weights, such as `gtsrb-fast`.
         device: a torch device, or `auto` for the best that the machine has.
         precision: `32` for float32; `bf16` for bfloat16 where torch deems it safe, which moves pixels in the hole by
             a few grey levels; `auto` for the quicker of them on the device.

@@ -1,6 +1,7 @@
 """What stands on the command line: going on with an earlier run, and wording Hydra's errors in one line."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -47,6 +48,24 @@ def expand_resume(arguments: list[str]) -> list[str]:
     return [*kept, *rest, f"resume={_quoted(checkpoint)}", f"hydra.run.dir={_quoted(checkpoint.parent.parent)}"]
 
 
+def stored_command(checkpoint: Path) -> str | None:
+    """The command that started the run whose folder holds a checkpoint; None where that is not known.
+
+    Folders of that machine are left out, or named `PATH` where the command needs one.
+    """
+    file = checkpoint.parent.parent / ".hydra" / "overrides.yaml"
+    if not file.is_file():
+        return None
+    words = ["python train.py"]
+    for override in map(str, OmegaConf.load(file)):
+        key = _key(override)
+        if key.startswith(("paths.", "hydra.", "resume", "data.cache")):
+            continue
+        local = key in ("data.root", "mask.root", "init") and "/" in override
+        words.append(f"{override.partition('=')[0]}=PATH" if local else shlex.quote(override))
+    return " ".join(words)
+
+
 def mask_as_file(arguments: list[str]) -> list[str]:
     """Read ``mask=FILE`` as ``mask.file=FILE``: Hydra would look for `FILE` among the options of the group `mask`."""
     return [re.sub(r"^mask=", "mask.file=", argument) for argument in arguments]
@@ -82,6 +101,8 @@ def _last_checkpoint(value: str, arguments: list[str]) -> Path:
         path = Path(value)
     if path.is_dir():
         path = path / "checkpoints" / "last.ckpt"
+    if path.suffix == ".safetensors":
+        raise InputError(f"resume={value}: weights alone cannot be resumed; start a new run from them, init={value}")
     if not path.is_file():
         raise InputError(f"resume={value}: no checkpoint {path}; give a run's folder or a .ckpt file")
     return path.resolve()

@@ -2,11 +2,13 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from imcomp.pretrained import Published
 
 
 def report_run(metrics: Mapping[str, float], output_dir: Path) -> None:
@@ -31,6 +33,28 @@ def report_prediction(count: int, unreadable: Mapping[Path, str], output: Path) 
     console.print(f"completed {count - len(unreadable):,} of {count:,} pictures: {output}")
     for path, reason in unreadable.items():
         console.print(f"left out {str(path)!r}: {reason}")
+
+
+def report_published(published: Iterable[Published]) -> None:
+    """Print a line for each of the published weights."""
+    console = Console(highlight=False, markup=False)
+    table = Table("name", "MB", "parameters", "pictures", "holes", "for")
+    for one in published:
+        pictures = f"{'grey' if one.channels == 1 else 'colour'}, {one.size}x{one.size}"
+        table.add_row(one.name, f"{one.bytes / 1e6:.1f}", f"{one.parameters:,}", pictures, one.hole, one.purpose)
+    if table.row_count:
+        console.print(table)
+        console.print("use one as ckpt=NAME, init=NAME or Completer(NAME)")
+    else:
+        console.print("this version ships no published weights")
+
+
+def report_publication(weights: Path, card: Path, dtype: str, difference: float) -> None:
+    """Print what was written, and in which precision."""
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"weights:  {weights} ({weights.stat().st_size / 1e6:.1f} MB, {dtype})")
+    console.print(f"card:     {card}")
+    console.print(f"completions differ from the checkpoint's by at most {difference:.2f} of 255 grey levels")
 
 
 def how_to_resume(output_dir: Path) -> str:

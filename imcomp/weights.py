@@ -1,4 +1,4 @@
-"""Reading a checkpoint with torch alone, executing nothing of it; and numbers so small that they only cost time."""
+"""Reading a checkpoint or weights, executing nothing of them; and numbers so small that they only cost time."""
 
 from copy import copy
 from operator import is_not
@@ -8,22 +8,39 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from imcomp import pretrained
 from imcomp.errors import InputError
+from imcomp.weight_files import read_weight_file
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint with torch's safe loading: tensors and plain values, never code.
+    """Read a checkpoint or published weights: tensors and plain values, never code.
 
     Numbers below 1e-30 are read as 0, see `flush_denormals`.
 
+    Args:
+        path: of a ``.ckpt`` or ``.safetensors`` file, or the name of published weights.
+
+    Returns:
+        ``state_dict``, ``hyper_parameters``, ``datamodule_hyper_parameters``, and of a ``.ckpt`` all that it holds.
+
     Raises:
-        InputError: no such file, or it is not a checkpoint of imcomp's.
+        InputError: no such file or name, or it is not of imcomp's.
     """
-    path = Path(path)
+    path = pretrained.find(path) or Path(path)
     if not path.is_file():
         raise InputError(
-            f"no checkpoint {path}; give the path of a .ckpt file, such as outputs/latest/checkpoints/best.ckpt"
+            f"no checkpoint {path}; give the path of a .ckpt file, such as outputs/latest/checkpoints/best.ckpt,"
+            f" or of a .safetensors file, or the name of published weights ({pretrained.choices()})"
         )
+    content = read_weight_file(path) if path.suffix == ".safetensors" else _read_ckpt(path)
+    # far above the smallest normal number: a product of two small ones is denormal too
+    flushed: dict[str, Any] = flush_denormals(content, below=1e-30)
+    return flushed
+
+
+def _read_ckpt(path: Path) -> dict[str, Any]:
+    """Read what ``train.py`` wrote with torch's safe loading."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -36,9 +53,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             raise InputError(f"{path} is damaged or not a checkpoint ({reason}); give another .ckpt file") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
         raise InputError(f"{path} is not a checkpoint of imcomp (no weights with hyper-parameters in it); give another")
-    # far above the smallest normal number: a product of two small ones is denormal too
-    flushed: dict[str, Any] = flush_denormals(checkpoint, below=1e-30)
-    return flushed
+    return checkpoint
 
 
 def flush_denormals(values: Any, below: float = 0.0) -> Any:

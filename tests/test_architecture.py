@@ -23,7 +23,7 @@ ARROWS = {
     "schedules": {"errors"},
     "averaging": set(),
     "perf": {"errors"},
-    "report": set(),
+    "report": {"pretrained"},
     "data": set(),
     "data.progress": set(),
     "data.decoded": set(),
@@ -45,7 +45,14 @@ ARROWS = {
     "models.*": {"box", "models"},
     "scores": set(),
     "metrics": {"losses", "scores"},
-    "weights": {"errors"},
+    "weights": {"errors", "pretrained", "weight_files"},
+    "weight_files": {"errors", "files"},
+    "pretrained": {"errors", "weight_files"},
+    "model_card": {"errors"},
+    "publishing": {
+        *("data.masks", "data.synthetic", "data.transforms", "errors", "files", "filling", "inference"),
+        *("model_card", "pretrained", "weight_files", "weights"),
+    },
     "backends": {"box", "errors"},
     "baselines": {"errors"},
     "data.signs.*": {"data.signs"},
@@ -109,7 +116,7 @@ ARROWS = {
     "overrides": {"errors"},
     "cli": {
         *("__init__", "benchmark", "config", "data", "errors", "evaluation"),
-        *("inference", "overrides", "prediction", "report", "training"),
+        *("inference", "overrides", "prediction", "pretrained", "publishing", "report", "training"),
     },
 }
 """What each file may import of the package; a package stands for all that is in it, ``*`` for its files."""

@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from imcomp import __version__, cli
+from imcomp.model_card import NOTES
 from imcomp.module import InpaintingModule
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +68,7 @@ def checkpoint(tmp_path_factory):
 def test_help_lists_the_commands(command, arguments):
     code, out, err = command(*arguments)
     assert (code, err) == (0, "")
-    assert all(name in out for name in cli.COMMANDS)
+    assert all(name in out for name in [*cli.COMMANDS, "list"])
 
 
 def test_version(command):
@@ -79,6 +80,7 @@ def test_every_commands_help_lists_its_keys(command, name):
     code, out, _ = command(name, "--help")
     assert code == 0
     known = {"train": "max_epochs: 5", "predict": "input: ???", "evaluate": "part: val", "benchmark": "suite: all"}
+    known |= {"publish": "card: ???"}
     assert known[name] in out
 
 
@@ -125,6 +127,7 @@ MISTAKES = [
     (["train", "seed=-1"], "seed=-1 is out of range; give one from 0"),
     (["train", "test=maybe"], "test=maybe is a str; expected bool"),
     (["train", "resume=nowhere"], "resume=nowhere: no checkpoint nowhere; give a run's folder"),
+    (["train", "resume=gtsrb-fast.safetensors"], "weights alone cannot be resumed; start a new run from them, init="),
     (["train", "resume=last"], "there is no last run at outputs/latest"),
     (["train", "init=nowhere.ckpt"], "no checkpoint nowhere.ckpt; give"),
     (["train", *TINY, "trainer.max_epochs=abc"], "trainer.max_epochs=abc is a str; expected int or null"),
@@ -141,6 +144,10 @@ MISTAKES = [
     (["predict", "input=a.png", "side_by_side=maybe"], "side_by_side=maybe is a str; expected bool"),
     (["predict", "input=a.png", "precision=[32]"], "precision=[32] is a ListConfig; expected str or int"),
     (["predict", "inptu=a.png"], "unknown key inptu; did you mean input?"),
+    (["predict", "input=a.png", "ckpt=a.safetensors"], "no checkpoint a.safetensors; give the path"),
+    (["publish", "ckpt=nowhere.ckpt", "name=a"], "card is not given; give card=..."),
+    (["publish", "ckpt=nowhere.ckpt", "name=a", "card=nowhere.yaml"], "nowhere.yaml: no such file"),
+    (["publish", "ckpt=nowhere.ckpt", "name=a", "card=a.png"], "card=a.png is not YAML ("),
     (["evaluate"], "no checkpoint; give ckpt=PATH"),
 ]
 
@@ -205,10 +212,38 @@ def test_training_says_what_came_out_and_predicting_uses_it(command, tmp_path):
     assert code == 0, err
     assert f"val/mse={json.loads((tmp_path / 'outputs/latest/metrics.json').read_text())['val/mse']:.6g}" in out
     Image.effect_noise((50, 40), 50).save(tmp_path / "a.png")
-    code, out, err = command("predict", "input=a.png", "device=cpu")
+    code, out, err = command("predict", "ckpt=last", "input=a.png", "device=cpu")
     assert (code, err) == (0, "")
     assert "completed 1 of 1 pictures: completed" in out
     assert (tmp_path / "completed" / "a.png").is_file()
+
+
+def test_predicting_without_a_checkpoint_takes_the_published_weights(command, tmp_path, checkpoint, monkeypatch):
+    card = tmp_path / "card.yaml"
+    card.write_text("\n".join(f"{key}: of a test" for key in NOTES))
+    monkeypatch.setattr("imcomp.pretrained.FOLDER", tmp_path / "published")
+    code, out, err = command(*("publish", f"ckpt={checkpoint}", "name=gtsrb-fast", f"card={card}", "output=published"))
+    assert (code, err) == (0, "")
+    assert "weights:  published/gtsrb-fast.safetensors" in out
+    Image.effect_noise((50, 40), 50).save(tmp_path / "a.png")
+    code, out, err = command("predict", "input=a.png", "device=cpu")
+    assert (code, err) == (0, "")
+    assert "completing with gtsrb-fast" in out
+    by_name = (tmp_path / "completed" / "a.png").read_bytes()
+    assert command("predict", "ckpt=published/gtsrb-fast.safetensors", "input=a.png", "device=cpu")[0] == 0
+    assert (tmp_path / "completed" / "a.png").read_bytes() == by_name
+    code, out, err = command("list")
+    assert (code, err) == (0, "")
+    assert all(word in out for word in ("gtsrb-fast", "grey, 32x32", "center, size 8", "of a test"))
+
+
+def test_a_list_of_nothing(command, tmp_path, monkeypatch):
+    monkeypatch.setattr("imcomp.pretrained.FOLDER", tmp_path)
+    assert command("list") == (0, "this version ships no published weights\n", "")
+    (tmp_path / "broken.safetensors").touch()
+    code, _, err = command("list")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "broken.safetensors is damaged" in err
 
 
 def test_predicting_with_a_mask_of_ones_own(command, tmp_path, checkpoint):
@@ -281,6 +316,7 @@ def test_the_script_tells_a_mistake_in_one_line(tmp_path):
         ("predict.py", ["--help"], "input: ???"),
         ("scripts/evaluate.py", ["--help"], "part: val"),
         ("scripts/benchmark.py", ["--help"], "suite: all"),
+        ("scripts/publish.py", ["--help"], "card: ???"),
     ],
 )
 def test_the_scripts_show_what_there_is(script, arguments, words):

@@ -26,6 +26,8 @@ def test_the_config_tree_travels_in_the_wheel(wheel):
         names = set(archive.namelist())
     own = {f"imcomp/conf/{file.relative_to(ROOT / 'conf').as_posix()}" for file in (ROOT / "conf").rglob("*.yaml")}
 
+    own |= {file.relative_to(ROOT).as_posix() for file in (ROOT / "imcomp" / "pretrained").iterdir() if file.is_file()}
+
     assert own <= names
     assert "imcomp/py.typed" in names
     assert not any(name.startswith(("tests/", "conf/", "docs/")) for name in names)
