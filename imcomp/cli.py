@@ -119,11 +119,19 @@ def benchmark(cfg: "DictConfig") -> None:
         raise SystemExit(1)
 
 
+def pack(cfg: "DictConfig") -> None:
+    """Pack pictures into shards, or check them."""
+    from imcomp.packing import pack_as_configured
+
+    pack_as_configured(cfg)
+
+
 COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
     "train": (train, "train a network to fill holes"),
     "predict": (predict, "complete pictures with a trained network"),
     "evaluate": (evaluate, "score a network beside classical fills"),
     "publish": (publish, "make a checkpoint a small file of weights, with a model card"),
+    "pack": (pack, "pack pictures into shards to stream from, or check such shards"),
     "benchmark": (benchmark, "measure how quick it is, beside a reference loop"),
 }
 """Each command's function, which takes the composed config of the same name, and what it does."""

@@ -11,6 +11,12 @@ class InputError(ValueError):
     that line alone; every other exception is a defect of the program and keeps its traceback.
     """
 
+    def __init__(self, message: str) -> None:
+        # a loader raises its worker's error anew, with the worker's whole traceback for a message
+        if message.startswith("Caught "):
+            message = message.rstrip().rpartition("\n")[2].partition(": ")[2] or message
+        super().__init__(message)
+
 
 def suggest(name: str, choices: Sequence[str]) -> str:
     """Word the way out of an unknown name: the nearest choice if one is near, else all of them."""

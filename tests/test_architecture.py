@@ -58,6 +58,7 @@ ARROWS = {
     "data.signs.*": {"data.signs"},
     "data.datamodule": {"data", "batch", "box", "errors"},
     "data.*": {"data", "batch", "errors", "files"},
+    "data.shards.*": {"data", "errors", "files"},
     "module": {"batch", "box", "filling", "losses", "metrics", "models", "schedules"},
     "callbacks": {"batch", "errors", "files", "losses", "metrics", "models", "module"},
     "checkpoints": {"files", "weights"},
@@ -89,6 +90,7 @@ ARROWS = {
         *("inference", "losses", "metrics", "module"),
     },
     "config": {"errors"},
+    "packing": {"config", "data", "errors"},
     "training": {
         "batch",
         "callbacks",
@@ -116,12 +118,12 @@ ARROWS = {
     "overrides": {"errors"},
     "cli": {
         *("__init__", "benchmark", "config", "data", "errors", "evaluation"),
-        *("inference", "overrides", "prediction", "pretrained", "publishing", "report", "training"),
+        *("inference", "overrides", "packing", "prediction", "pretrained", "publishing", "report", "training"),
     },
 }
 """What each file may import of the package; a package stands for all that is in it, ``*`` for its files."""
 
-CONFIGURED = {"benchmark.configs", "cli", "config", "evaluation", "overrides", "training"}
+CONFIGURED = {"benchmark.configs", "cli", "config", "evaluation", "overrides", "packing", "training"}
 """The only files that know Hydra and OmegaConf."""
 
 LONGEST = 400

@@ -315,6 +315,7 @@ def test_the_script_tells_a_mistake_in_one_line(tmp_path):
         ("train.py", ["--cfg", "job"], "monitor: val/mse"),
         ("predict.py", ["--help"], "input: ???"),
         ("scripts/evaluate.py", ["--help"], "part: val"),
+        ("scripts/pack.py", ["--help"], "form: encoded"),
         ("scripts/benchmark.py", ["--help"], "suite: all"),
         ("scripts/publish.py", ["--help"], "card: ???"),
     ],
