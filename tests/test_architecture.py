@@ -110,7 +110,7 @@ ARROWS = {
     "benchmark.reference": {"errors", "models"},
     "benchmark.rivals": {"baselines", "benchmark", "models"},
     "benchmark.stopwatch": {"batch", "benchmark", "files", "losses", "module"},
-    "benchmark.configs": {"benchmark", "config", "data", "errors", "training"},
+    "benchmark.configs": {"benchmark", "config", "data", "errors", "packing", "training"},
     "benchmark.running": {"benchmark", "errors", "files", "inference"},
     "benchmark": set(),
     "benchmark.*": {"benchmark", "errors", "files"},

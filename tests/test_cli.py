@@ -81,6 +81,7 @@ def test_every_commands_help_lists_its_keys(command, name):
     assert code == 0
     known = {"train": "max_epochs: 5", "predict": "input: ???", "evaluate": "part: val", "benchmark": "suite: all"}
     known |= {"publish": "card: ???"}
+    known |= {"pack": "form: encoded"}
     assert known[name] in out
 
 

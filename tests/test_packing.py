@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -353,6 +354,35 @@ def test_a_public_bucket_needs_no_credentials(credentials, shards, tmp_path, cap
     packed("verify=s3://public/packed", "anonymous=true", f"paths.cache={tmp_path}")
 
     assert "s3://public/packed is as it was packed: 48 train, 12 val" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_training_from_google_is_training_from_the_folder(shards, config, tmp_path, monkeypatch):
+    pytest.importorskip("google.cloud.storage", reason="Google Cloud: pip install google-cloud-storage")
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="a server of its kind: gcp-storage-emulator")
+    from google.cloud import storage
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("imcomp.data.shards.transport._PAUSE", 0.0)
+    server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="pictures")
+    server.start()
+    try:
+        bucket = storage.Client().bucket("pictures")
+        for path in sorted(path for path in shards.rglob("*") if path.is_file()):
+            bucket.blob(f"packed/{path.relative_to(shards).as_posix()}").upload_from_filename(str(path))
+        options = ("data=stream", "data.fit=stretch", f"paths.cache={tmp_path / 'cache'}", "trainer.max_epochs=1")
+
+        here = train(config(tmp_path / "here", *options, f"data.root={shards}"))
+        there = train(config(tmp_path / "there", *options, "data.root=gs://pictures/packed"))
+
+        assert there["val/mse"] == here["val/mse"]
+        with pytest.raises(InputError, match=r"no shards in gs://pictures/elsewhere: there is no manifest.json"):
+            train(config(tmp_path / "wrong", *options, "data.root=gs://pictures/elsewhere"))
+    finally:
+        server.stop()
+        _downloader.cache_clear()
 
 
 def test_a_network_trained_on_shards_is_evaluated_on_them(shards, config, tmp_path):

@@ -108,7 +108,20 @@ class Job:
         return shard if path.is_file() and path.stat().st_size == shard.bytes else None
 
     def write(self) -> Shard:
-        """Write the shard, then the names beside it, which say that it is whole."""
+        """Write the shard, then the names beside it, which say that it is whole.
+
+        Raises:
+            InputError: a picture cannot be read any more, or the disk is full.
+        """
+        try:
+            return self._write()
+        except OSError as error:
+            raise InputError(
+                f"{self.folder / self.file} cannot be written ({error.strerror or error}); free some room and start"
+                " again: finished shards are kept"
+            ) from error
+
+    def _write(self) -> Shard:
         source, path = self.packing.source, self.folder / self.file
         with atomic(path) as beside:
             write_chunk(beside, self._items())

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL
 from filelock import FileLock, Timeout
 
@@ -63,7 +64,7 @@ def pack(packing: Packing, folder: Path, workers: int) -> Manifest:
         jobs = [
             Job(packing, folder, f"{part}/{number:05d}.bin", indices)
             for part in PARTS
-            for number, indices in enumerate(_deal(getattr(packing.split, part), plan["pictures_per_shard"]))
+            for number, indices in enumerate(deal(getattr(packing.split, part), plan["pictures_per_shard"]))
         ]
         shards = run(jobs, workers)
         return _finish(packing, plan, folder, shards)
@@ -84,8 +85,8 @@ def _begin(plan: Mapping[str, Any], folder: Path) -> Manifest | None:
         earlier = json.loads(noted.read_text(encoding="utf-8"))
         if different := [key for key in plan if earlier.get(key) != plan[key]]:
             raise InputError(
-                f"{folder} holds the beginning of another packing, with another {', '.join(different)}; give another"
-                " output, or remove that folder"
+                f"{folder} holds the beginning of another packing, which differs in {', '.join(different)}; give"
+                " another output, or remove that folder"
             )
         for part in PARTS:  # what killed workers left
             for leftover in (folder / part).glob(".*"):
@@ -97,7 +98,7 @@ def _begin(plan: Mapping[str, Any], folder: Path) -> Manifest | None:
     return None
 
 
-def _deal(indices: Sequence[int], per_shard: int) -> list[list[int]]:
+def deal(indices: Sequence[int], per_shard: int) -> list[list[int]]:
     """Cut a part into shards whose numbers of pictures differ by one at most."""
     count = max(1, round(len(indices) / per_shard)) if indices else 0
     bounds = [len(indices) * number // count for number in range(count + 1)] if count else []
@@ -146,7 +147,7 @@ def _plan(packing: Packing) -> dict[str, Any]:
     mean = sum(packing.bytes(index) for index in sample) / len(sample)
     fingerprint = getattr(packing.source, "fingerprint", lambda: "")()
     resized = {"channels": packing.channels, "size": packing.size, "fit": packing.fit, "pillow": PIL.__version__}
-    order = hashlib.sha256(json.dumps([list(part) for part in packing.split]).encode()).hexdigest()
+    order = hashlib.sha256(b"".join(np.asarray(part, "<i8").tobytes() for part in packing.split)).hexdigest()
     return {
         "version": _VERSION,
         "source": packing.name,
@@ -156,5 +157,5 @@ def _plan(packing: Packing) -> dict[str, Any]:
         "pictures": sum(map(len, packing.split)),
         "pictures_per_shard": max(1, round(packing.shard_mb * 1e6 / mean)),
         "order": order,
-        "fingerprint": hashlib.sha256(fingerprint.encode(errors="surrogatepass")).hexdigest(),
+        "files": hashlib.sha256(fingerprint.encode(errors="surrogatepass")).hexdigest(),
     }

@@ -1,3 +1,4 @@
+import errno
 import json
 import multiprocessing
 import os
@@ -142,7 +143,7 @@ def test_another_packing_is_refused(packing, packed, grey_folder, tmp_path):
     source.left = 50
     with pytest.raises(InputError, match="cannot now"):
         pack(packing(source), tmp_path / "begun", workers=1)
-    with pytest.raises(InputError, match="beginning of another packing, with another pictures_per_shard"):
+    with pytest.raises(InputError, match="beginning of another packing, which differs in pictures_per_shard"):
         pack(packing(FolderSource(grey_folder), shard_mb=1), tmp_path / "begun", workers=1)
 
     with pytest.raises(InputError, match="is not empty: it holds track"):
@@ -238,3 +239,15 @@ def test_killed_again_and_again_the_result_is_the_same(packing, packed, grey_fol
 
     assert kills
     assert tree(tmp_path / "shards") == tree(packed)
+
+
+def test_a_full_disk_is_told_of_and_leaves_no_half_shard(packing, tmp_path, monkeypatch):
+    def full(path, items):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("imcomp.data.shards.jobs.write_chunk", full)
+
+    with pytest.raises(InputError, match=r"0000\d.bin cannot be written \(No space left on device\); free some room"):
+        pack(packing(), tmp_path / "shards", workers=1)
+    assert [path.name for path in (tmp_path / "shards").rglob("*.bin")] == []
