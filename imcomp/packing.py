@@ -61,6 +61,9 @@ def pack_as_configured(cfg: "DictConfig") -> Manifest:
     datamodule.setup("predict")  # open and split, and decode nothing
     assert datamodule.source is not None
     assert datamodule.split is not None
+    rate = getattr(datamodule.source, "rate", None)
+    if rate is not None and any(rate(index) != 1 for index in datamodule.split.train):
+        raise InputError("data.sources: a shard's pictures all come once in an epoch; leave out weight")
     options: Any = OmegaConf.to_container(cfg.data, resolve=True)
     packing = Packing(
         source=datamodule.source,

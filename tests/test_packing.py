@@ -15,6 +15,7 @@ from PIL import Image
 
 from imcomp.cli import config_dir
 from imcomp.config import build
+from imcomp.data.shards.reading import ShardSource
 from imcomp.data.shards.transport import _downloader
 from imcomp.errors import InputError
 from imcomp.evaluation import evaluate
@@ -146,6 +147,23 @@ def test_a_mistake_is_told_in_one_line(pictures, tmp_path, monkeypatch, override
 
     assert said in str(caught.value)
     assert [*tmp_path.iterdir()] == []
+
+
+def test_several_sources_are_packed_together(pictures, tmp_path):
+    """Each picture as its own source has it."""
+    folders = "{source: folder, root: ., use: train}, {source: synthetic, count: 20, use: val}"
+    mixed = ("data=mixed", f"data.root={pictures}", "workers=1")
+
+    manifest = packed(*mixed, f"data.sources=[{folders}]", f"output={tmp_path / 'shards'}")
+
+    counts = {part: sum(shard.pictures for shard in found) for part, found in manifest.parts.items()}
+    assert counts == {"train": 60, "val": 20, "test": 0}
+    source = ShardSource(str(tmp_path / "shards"))
+    assert source.item(0).picture == (pictures / source.name(0).removeprefix("0/")).read_bytes()
+
+    weighted = folders.replace("use: train", "use: train, weight: 2") + ", {source: synthetic, count: 9, use: train}"
+    with pytest.raises(InputError, match="all come once in an epoch; leave out weight"):
+        packed(*mixed, f"data.sources=[{weighted}]", f"output={tmp_path / 'weighted'}")
 
 
 def test_tracks_stay_on_one_side(pictures, tmp_path):

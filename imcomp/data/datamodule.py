@@ -118,12 +118,7 @@ class InpaintingDataModule(pl.LightningDataModule):
         self.size = size
         self.fit: Fit = fit
         self.split_by = split
-        if split == "packed":
-            for key, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-                if fraction is not None:
-                    raise InputError(f"data.{key}={fraction:g}: shards were split when they were packed; leave it out")
-        elif val_fraction is None or test_fraction is None:
-            raise InputError(f"data.split={split} needs data.val_fraction and data.test_fraction; give both")
+        _check_fractions(split, val_fraction=val_fraction, test_fraction=test_fraction)
         self.val_fraction = val_fraction or 0.0
         self.test_fraction = test_fraction or 0.0
         self.batch_size = batch_size
@@ -320,6 +315,14 @@ class InpaintingDataModule(pl.LightningDataModule):
             # its own generator: the global one is the module's, and is saved and restored with it
             "generator": torch.Generator().manual_seed(self.seed),
         }
+
+
+def _check_fractions(split: str, **fractions: float | None) -> None:
+    for key, fraction in fractions.items():
+        if split == "packed" and fraction is not None:
+            raise InputError(f"data.{key}={fraction:g}: shards were split when they were packed; leave it out")
+        if split != "packed" and fraction is None:
+            raise InputError(f"data.split={split} needs data.val_fraction and data.test_fraction; give both")
 
 
 def _cores() -> int:

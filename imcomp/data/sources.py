@@ -259,6 +259,11 @@ class MixedSource:
         place, own = self._locate(index)
         return self._sources[place].read(own)
 
+    def encoded(self, index: int) -> bytes:
+        """As `encoded` gives it of the picture's own source."""
+        place, own = self._locate(index)
+        return encoded(self._sources[place], own)
+
     def name(self, index: int) -> str:
         """The source's place in the list, and the picture's name in it."""
         place, own = self._locate(index)
@@ -359,7 +364,7 @@ def encoded(source: Source, index: int) -> bytes:
     Raises:
         OSError: the file is gone.
     """
-    if isinstance(source, FolderSource):
+    if isinstance(source, (FolderSource, MixedSource)):
         return source.encoded(index)
     file = io.BytesIO()
     source.read(index).save(file, "PNG")

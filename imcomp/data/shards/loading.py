@@ -47,9 +47,7 @@ class ShardDataset(PictureDataset):
         numbers = [item.number for item in items]
         if self.crop is not None:
             places = self.crop.draw(numbers, int(self._epoch))
-            pictures = [
-                self._cut(self.source.decode(item), place) for item, place in zip(items, places, strict=True)
-            ]
+            pictures = [self._cut(self.source.decode(item), place) for item, place in zip(items, places, strict=True)]
         elif self.source.manifest.form == "resized":
             pictures = [torch.from_numpy(self.source.pixels(item)) for item in items]
         else:
