@@ -138,8 +138,8 @@ def served(folder: Path, scheme: str) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     modules = {"http": ["http.server", "--bind", "127.0.0.1", str(port)], "s3": ["moto.server", "-p", str(port)]}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([sys.executable, "-m", *modules[scheme]], cwd=folder, **quiet)  # noqa: S603  # our own words
+    command, null = [sys.executable, "-m", *modules[scheme]], subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=folder, stdout=null, stderr=null)  # noqa: S603  # of our own words
     try:
         _wait_for(port, process)
         if scheme == "s3":

@@ -37,7 +37,7 @@ class ShardDataset(PictureDataset):
         """The part's own, as places in the manifest."""
         # a loader's workers look ahead in the order that the sampler, in the process that trains, writes here; they
         # are told nothing but the numbers of a batch
-        self.order = torch.tensor(self.shards, dtype=torch.int64).share_memory_()
+        self.order = torch.tensor(self.shards, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._block: int | None = None
 
     def __getitems__(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -123,6 +123,10 @@ class ShardSource:
         place, within = self._place(index)
         return _groups(self.store, self.manifest.shards[place])[within]
 
+    def fingerprint(self) -> str:
+        """The manifest's digest."""
+        return f"shards {self.manifest.digest}"
+
     def prefetch(self, places: Iterable[int]) -> None:
         """Fetch shards that will be read soon, meanwhile."""
         self.store.prefetch(self.manifest, [self.manifest.shards[place] for place in places])

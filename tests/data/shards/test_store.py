@@ -15,7 +15,7 @@ from imcomp.errors import InputError
 
 
 def kept(cache):
-    return {path.name for path in (cache / "shards").glob("*/train/*.bin")}
+    return {path.name for path in (cache / "shards").glob("*/train/[0-9]*.bin")}
 
 
 def used(cache):
