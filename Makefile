@@ -10,7 +10,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install -qq -c constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train benchmark test test-all lint format install install-dev clean
+.PHONY: help train benchmark test test-all faults lint format install install-dev clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ test: $(VENV)/.installed-dev ## run the quick tests; ARGS="-k mask" goes to pyte
 
 test-all: $(VENV)/.installed-dev ## run every test, the slow ones too; ARGS="-m slow" for those alone
 	@$(PY) -m pytest -m "" $(ARGS)
+
+faults: $(VENV)/.installed-dev ## kill work at random moments, 50 rounds each; ARGS="rounds=5 publish"
+	@$(PY) -m tests.faults.run $(ARGS)
 
 lint: $(VENV)/.installed-dev ## check style and types
 	@$(PY) -m ruff check

@@ -1,7 +1,10 @@
 """Saving so that nothing is lost, and going on as if nothing had happened."""
 
+import hashlib
+import logging
 import math
 import random
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -9,23 +12,12 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins import TorchCheckpointIO
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
+from pytorch_lightning.strategies import FSDPStrategy
 
-from imcomp.files import atomic
-from imcomp.weights import flush_denormals
+from imcomp.states import PREVIOUS, keep_as
 
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all, and without denormal numbers, as which training does not see them."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        with atomic(Path(path)) as beside:
-            torch.save(flush_denormals(checkpoint), beside)
-
-    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
-        checkpoint: dict[str, Any] = flush_denormals(super().load_checkpoint(path, *arguments, **options))
-        return checkpoint
+log = logging.getLogger(__name__)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -69,10 +61,15 @@ class BestCheckpoint(ModelCheckpoint):
 class LastCheckpoint(ModelCheckpoint):
     """Keeps ``last.ckpt``: the state at the last epoch's end, or where an exception or a signal stopped the run.
 
-    It holds all that training needs to go on as if nothing had happened, the random state included.
+    It holds all that training needs to go on as if nothing had happened, the random state included. The one before it
+    stays as ``previous.ckpt``, should the disk damage the newer one. Weights that are not finite replace neither.
+
+    Args:
+        dirpath: the folder.
+        keep_previous: whether to keep the one before.
     """
 
-    def __init__(self, dirpath: str | Path) -> None:
+    def __init__(self, dirpath: str | Path, keep_previous: bool = True) -> None:  # noqa: FBT001, FBT002  # from a config
         super().__init__(
             dirpath,
             filename="last",
@@ -80,6 +77,9 @@ class LastCheckpoint(ModelCheckpoint):
             save_on_exception=True,
             enable_version_counter=False,
         )
+        self.keep_previous = keep_previous
+        self.unless: Callable[[BaseException], bool] = lambda _: False
+        """Tells of an exception whether it leaves the last state as it is."""
         self._first_step = math.inf
         self._stopping = False
         self._before_validation: dict[str, Any] = {}
@@ -98,9 +98,35 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Save what is new; a test, which runs with the best weights, has nothing new."""
-        if trainer.state.fn == "fit" and trainer.global_step > self._first_step:
-            self._stopping = True
+        if trainer.state.fn != "fit" or trainer.global_step <= self._first_step or self.unless(exception):
+            return
+        self._stopping = True
+        try:
             super().on_exception(trainer, pl_module, exception)
+        except OSError as error:  # what ended the run, most likely; the last state is there still
+            log.warning("the state at step %d cannot be saved: %s", trainer.global_step, error)
+
+    def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
+        finite = all(bool(torch.isfinite(weight).all()) for weight in trainer.lightning_module.parameters())
+        if trainer.world_size > 1 and not self._stopping:
+            finite = trainer.strategy.reduce_boolean_decision(finite)  # with fsdp each process has other weights
+        if not finite:
+            log.warning("the weights at step %d are not finite and are not saved", trainer.global_step)
+            return
+        if self.keep_previous and trainer.is_global_zero:
+            keep_as(Path(filepath), Path(filepath).with_name(PREVIOUS))
+        if self._stopping and trainer.world_size > 1:
+            self._save_alone(trainer, filepath)
+        else:
+            super()._save_checkpoint(trainer, filepath)
+
+    def _save_alone(self, trainer: pl.Trainer, filepath: str) -> None:
+        """Save without a word with the other processes, which may be gone, or somewhere else in the loop."""
+        if isinstance(trainer.strategy, FSDPStrategy):
+            log.warning("with fsdp a state is saved at the end of an epoch alone; the last one is kept")
+        elif trainer.is_global_zero:
+            checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)  # noqa: SLF001
+            trainer.strategy.checkpoint_io.save_checkpoint(checkpoint, filepath)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -128,6 +154,69 @@ class LastCheckpoint(ModelCheckpoint):
             validation |= {"total": unfinished, "current": dict(unfinished), "is_last_batch": False}
 
 
+class TopCheckpoints(Checkpoint):
+    """Keeps the weights of several good epochs, as ``epoch=3-val_mse=0.00153.ckpt``, within a bound of disk space.
+
+    Args:
+        dirpath: the folder.
+        monitor: what decides, lower is better.
+        keep: how many; 0 for none.
+        disk_gb: bound of all checkpoints in the folder, in 10**9 bytes; None for none. The worst go first; the best,
+            the last and the previous one always stay.
+
+    Raises:
+        ValueError: a negative number.
+    """
+
+    def __init__(self, dirpath: str | Path, monitor: str, keep: int = 0, disk_gb: float | None = None) -> None:
+        if keep < 0 or (disk_gb is not None and not disk_gb > 0):
+            raise ValueError(
+                f"keep {keep} and disk_gb {disk_gb} are no bounds; give keep of 0 or more, disk_gb above 0"
+            )
+        self.dirpath = Path(dirpath)
+        self.monitor = monitor
+        self.keep = keep
+        self.disk_gb = disk_gb
+        self.scores: dict[str, float] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save when the epoch is among the best."""
+        score = float(trainer.callback_metrics.get(self.monitor, math.nan))
+        if trainer.state.fn != "fit" or trainer.sanity_checking or math.isnan(score) or not self.keep:
+            return
+        name = f"epoch={trainer.current_epoch}-{self.monitor.replace('/', '_')}={score:.5g}.ckpt"
+        if len(self.scores) >= self.keep and score >= max(self.scores.values()):
+            return
+        self.scores[name] = score
+        dropped = [self._drop_worst() for _ in range(len(self.scores) - self.keep)]
+        trainer.save_checkpoint(self.dirpath / name)
+        if trainer.is_global_zero:
+            for other in dropped:
+                (self.dirpath / other).unlink(missing_ok=True)
+        while self.scores and trainer.strategy.reduce_boolean_decision(self._above_bound()):
+            worst = self._drop_worst()
+            if trainer.is_global_zero:
+                (self.dirpath / worst).unlink(missing_ok=True)
+                log.info("deleted %s: the checkpoints are above disk_gb=%g", worst, self.disk_gb)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scores": dict(self.scores)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.scores = {name: score for name, score in state_dict["scores"].items() if (self.dirpath / name).is_file()}
+
+    def _drop_worst(self) -> str:
+        worst = max(self.scores, key=lambda name: self.scores[name])
+        del self.scores[worst]
+        return worst
+
+    def _above_bound(self) -> bool:
+        if self.disk_gb is None:
+            return False
+        files = {file.stat().st_ino: file.stat().st_size for file in self.dirpath.glob("*.ckpt")}
+        return sum(files.values()) > self.disk_gb * 1e9
+
+
 class RandomState(Callback):
     """Saves the random state of Python, NumPy and torch in every checkpoint and restores it on resume."""
 
@@ -147,6 +236,15 @@ class RandomState(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._restored = state_dict
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Give each of several processes numbers of its own, by batch, so that none has to be saved."""
+        if trainer.world_size > 1:
+            seed = trainer.datamodule.seed if trainer.datamodule is not None else 0  # type: ignore[attr-defined]
+            parts = (seed, trainer.current_epoch, batch_idx, trainer.global_rank)
+            torch.manual_seed(int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big", signed=True))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore late: what the trainer sets up before may draw numbers."""

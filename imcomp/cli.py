@@ -6,7 +6,7 @@ Nothing heavy is imported here, so that ``--help`` and a mistyped key answer at 
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial, wraps
 from pathlib import Path
@@ -19,8 +19,17 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from imcomp import __version__
-from imcomp.errors import InputError
-from imcomp.overrides import check_groups, expand_resume, explain, mask_as_file, stored_command, suites_as_list
+from imcomp.errors import InputError, RunEnded
+from imcomp.overrides import (
+    check_groups,
+    expand_rerun,
+    expand_resume,
+    explain,
+    mask_as_file,
+    runs_as_list,
+    stored_command,
+    suites_as_list,
+)
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -36,7 +45,8 @@ def train(cfg: "DictConfig") -> float:
     from imcomp.report import report_run
     from imcomp.training import train as run_training
 
-    check_settings(cfg, seed=int, monitor=str, resume=str | None, init=str | None, test=bool)
+    check_settings(cfg, seed=int, monitor=str, resume=str | None, rerun=str | None, init=str | None, test=bool)
+    check_settings(cfg, halve_on_oom=bool)
     if not 0 <= cfg.seed < 1 << 32:
         raise InputError(f"seed={cfg.seed} is out of range; give one from 0 to {(1 << 32) - 1}")
     metrics = run_training(cfg)
@@ -119,11 +129,20 @@ def benchmark(cfg: "DictConfig") -> None:
         raise SystemExit(1)
 
 
-def pack(cfg: "DictConfig") -> None:
-    """Pack pictures into shards, or check them."""
-    from imcomp.packing import pack_as_configured
+def compare(cfg: "DictConfig") -> None:
+    """Put two runs side by side."""
+    from imcomp.compare import compare as compare_runs
+    from imcomp.compare import print_sections, write_sections
+    from imcomp.config import check_settings
 
-    pack_as_configured(cfg)
+    check_settings(cfg, runs=Sequence[str], output=str | None, curves=Sequence[str] | None)
+    if len(cfg.runs) != 2:
+        raise InputError(f"{len(cfg.runs)} runs to compare; give two runs' folders")
+    one, other = cfg.runs
+    sections = compare_runs(one, other, curves=cfg.curves)
+    if cfg.output:
+        write_sections(sections, Path(cfg.output))
+    print_sections(sections)
 
 
 COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
@@ -131,15 +150,16 @@ COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
     "predict": (predict, "complete pictures with a trained network"),
     "evaluate": (evaluate, "score a network beside classical fills"),
     "publish": (publish, "make a checkpoint a small file of weights, with a model card"),
-    "pack": (pack, "pack pictures into shards to stream from, or check such shards"),
     "benchmark": (benchmark, "measure how quick it is, beside a reference loop"),
+    "compare": (compare, "put two runs side by side"),
 }
 """Each command's function, which takes the composed config of the same name, and what it does."""
 
 REWRITES: dict[str, Callable[[list[str]], list[str]]] = {
-    "train": expand_resume,
+    "train": lambda arguments: expand_resume(expand_rerun(arguments)),
     "predict": mask_as_file,
     "benchmark": suites_as_list,
+    "compare": runs_as_list,
 }
 """What a command does to its arguments before Hydra sees them."""
 
@@ -189,7 +209,9 @@ def run(name: str) -> None:
         with guard():  # inside, before Hydra adds lines of its own
             return task(cfg)
 
-    with guard():
+    with guard(), _among_others(name) as leads:
+        if not leads:
+            return
         rewrite = REWRITES.get(name, list)
         sys.argv[1:] = rewrite(sys.argv[1:])
         check_groups(sys.argv[1:], config_dir())
@@ -201,6 +223,27 @@ def config_dir() -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
+
+
+@contextmanager
+def _among_others(name: str) -> Iterator[bool]:
+    """Tell whether to go on: of the processes that torchrun or srun started, the first alone asks Hydra."""
+    if name != "train" or not {"RANK", "SLURM_STEP_NUM_TASKS"} & os.environ.keys():
+        yield True
+        return
+    from imcomp.processes import dismiss_others, given_place
+
+    place = given_place()
+    if place is None:
+        yield True
+    elif place.rank > 0:
+        from imcomp.follower import follow
+
+        follow(place)
+        yield False
+    else:
+        yield True
+        dismiss_others(place)
 
 
 @contextmanager
@@ -216,6 +259,9 @@ def _one_line_errors(name: str) -> Iterator[None]:
     except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
         print(f"error: {explain(error, config_dir(), name, arguments)}", file=sys.stderr)
         raise SystemExit(2) from None
+    except RunEnded as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -24,6 +24,26 @@ def atomic(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process of this machine had begun to write in a folder or below it, with `atomic`."""
+    for beside in folder.rglob(".*.*"):
+        number = beside.name.split(".")[1]
+        if number.isdigit() and not _lives(int(number)):
+            beside.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    if os.name != "posix":  # where the question would end the process
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return process != os.getpid()  # whoever asks has begun nothing yet; a number may come again
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends, whole or not at all."""
     with atomic(path) as beside:

@@ -68,6 +68,30 @@ class MaskedPSNR(MaskedMSE):
         return hole_psnr(mse)
 
 
+class MeanOverPictures(Metric):
+    """Mean over pictures, of what is a mean over each batch, such as a loss, and of how many pictures that is."""
+
+    is_differentiable = False
+    higher_is_better: bool | None = None
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, mean: Tensor, count: Tensor) -> None:
+        """Add a batch."""
+        self.total += mean.detach() * count
+        self.count += count
+
+    def compute(self) -> Tensor:
+        """The mean since the last reset; NaN when none counted."""
+        return self.total / self.count
+
+
 def hole_metrics(prefix: str = "") -> MetricCollection:
     """`mse`, `accuracy` and `psnr` under one prefix."""
     return MetricCollection(

@@ -15,9 +15,10 @@ from imcomp.batch import Batch
 from imcomp.box import Box
 from imcomp.filling import Context, check_context, fill, window_shown
 from imcomp.losses import masked_mse
-from imcomp.metrics import hole_metrics
+from imcomp.metrics import MeanOverPictures, hole_metrics
 from imcomp.models import build_network
 from imcomp.schedules import build_schedule, count_steps
+from imcomp.sharing import mean_over_processes
 
 Phase = Literal["train", "val", "test"]
 
@@ -84,6 +85,11 @@ class InpaintingModule(pl.LightningModule):
         self.train_metrics = hole_metrics("train/")
         self.val_metrics = hole_metrics("val/")
         self.test_metrics = hole_metrics("test/")
+        # Lightning's own mean over processes divides the pictures in whole numbers: 13 by 2 are 6
+        self.val_loss = MeanOverPictures()
+        self.test_loss = MeanOverPictures()
+        self.batch_loss = torch.zeros(())
+        """Of the last batch of training, over all processes."""
 
     @property
     def multiple(self) -> int:
@@ -184,10 +190,14 @@ class InpaintingModule(pl.LightningModule):
         metrics: MetricCollection = getattr(self, f"{phase}_metrics")
         metrics.update(output.detach(), image, mask)
         size = len(image)
+        counted = (mask.amax(dim=(1, 2, 3)) > 0).sum()  # as in the loss: pictures with a hole
         if phase == "train":
-            self.log("train/loss", loss, on_step=True, prog_bar=True, batch_size=size)
+            loss, self.batch_loss = mean_over_processes(loss, counted)
+            self.log("train/loss", self.batch_loss, on_step=True, prog_bar=True, batch_size=size)
         else:
-            self.log(f"{phase}/loss", loss, on_epoch=True, sync_dist=True, batch_size=size)
+            mean: MeanOverPictures = getattr(self, f"{phase}_loss")
+            mean.update(loss.detach(), counted)
+            self.log(f"{phase}/loss", mean, on_step=False, on_epoch=True, batch_size=size)
         for name, metric in metrics.items():
             self.log(name, metric, on_step=False, on_epoch=True, prog_bar=name == "val/mse", batch_size=size)
         return loss, output

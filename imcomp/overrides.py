@@ -1,8 +1,10 @@
 """What stands on the command line: going on with an earlier run, and wording Hydra's errors in one line."""
 
+import hashlib
+import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -19,7 +21,8 @@ def expand_resume(arguments: list[str]) -> list[str]:
     """Replace ``resume=PATH|last`` by all that the earlier run was started with.
 
     The run goes on in its own folder with its own overrides; those given now come on top. A checkpoint that lies in no
-    run's folder is resumed in a new one, with what is given now.
+    run's folder is resumed in a new one, with what is given now. With ``resume=auto`` the folder is fixed instead, and
+    the run finds its state there.
 
     Args:
         arguments: the command line after the program's name.
@@ -29,23 +32,77 @@ def expand_resume(arguments: list[str]) -> list[str]:
     """
     given = [argument for argument in arguments if argument.startswith("resume=")]
     value = _value(given[-1]) if given else ""
+    if value == "auto":
+        return [*arguments, *_fixed_folder(arguments, os.environ)]
     if not value or any(flag in arguments for flag in ("-m", "--multirun")):
         return arguments
     checkpoint = _last_checkpoint(value, arguments)
     rest = [argument for argument in arguments if argument not in given]
-    stored_file = checkpoint.parent.parent / ".hydra" / "overrides.yaml"
-    if not stored_file.is_file():
+    stored = _stored(checkpoint.parent.parent)
+    if stored is None:
         return [*rest, f"resume={_quoted(checkpoint)}"]
-    stored = [str(override) for override in OmegaConf.load(stored_file)]
-    replaced = {_key(argument) for argument in rest if "=" in argument or argument.startswith("~")}
-    changed = {argument.partition("=")[0] for argument in rest}  # what is added then may be changed now: +a=1, a=2
-    kept = [
+    kept = _kept(stored, rest, without={"resume", "rerun", "init"})
+    return [*kept, *rest, f"resume={_quoted(checkpoint)}", f"hydra.run.dir={_quoted(checkpoint.parent.parent)}"]
+
+
+def expand_rerun(arguments: list[str]) -> list[str]:
+    """Replace ``rerun=PATH|last`` by all that the earlier run was started with; what is given now comes on top.
+
+    The run begins anew, in a folder of its own.
+
+    Raises:
+        InputError: no run there, or one that another program than the command line started.
+    """
+    given = [argument for argument in arguments if argument.startswith("rerun=")]
+    value = _value(given[-1]) if given else ""
+    if not value:
+        return arguments
+    folder = _latest(arguments) if value == "last" else Path(value)
+    stored = _stored(folder)
+    if stored is None:
+        raise InputError(f"rerun={value}: {folder} tells no command (no .hydra/overrides.yaml); give a run's folder")
+    rest = [argument for argument in arguments if argument not in given]
+    kept = _kept(stored, rest, without={"resume", "rerun"})
+    return [*kept, *rest, f"rerun={_quoted(folder.resolve())}"]
+
+
+def _stored(folder: Path) -> list[str] | None:
+    """The overrides that a run was started with."""
+    file = folder / ".hydra" / "overrides.yaml"
+    return [str(override) for override in OmegaConf.load(file)] if file.is_file() else None
+
+
+def _kept(stored: list[str], given: list[str], without: set[str]) -> list[str]:
+    """Those of the stored overrides that the given ones leave standing."""
+    replaced = {_key(argument) for argument in given if "=" in argument or argument.startswith("~")}
+    changed = {argument.partition("=")[0] for argument in given}  # what is added then may be changed now: +a=1, a=2
+    return [
         override
         for override in stored
-        if _key(override) not in {"resume", "init"}
+        if _key(override) not in without
         and (_key(override) not in replaced or (override.startswith("+") and _key(override) in changed))
     ]
-    return [*kept, *rest, f"resume={_quoted(checkpoint)}", f"hydra.run.dir={_quoted(checkpoint.parent.parent)}"]
+
+
+def runs_as_list(arguments: list[str]) -> list[str]:
+    """Read arguments without a key as folders: ``A B`` as ``runs=[A,B]``."""
+    folders = [argument for argument in arguments if "=" not in argument and not argument.startswith("-")]
+    rest = [argument for argument in arguments if argument not in folders]
+    return [*rest, f"runs=[{','.join(_quoted(Path(folder)) for folder in folders)}]"] if folders else arguments
+
+
+def _fixed_folder(arguments: list[str], environ: Mapping[str, str]) -> list[str]:
+    """The folder of a command that is repeated: as given, or else named by the SLURM job or by the command itself."""
+    several = any(flag in arguments for flag in ("-m", "--multirun"))
+    key = "hydra.sweep.dir" if several else "hydra.run.dir"
+    if any(_key(argument) in (key, "paths.output_dir") for argument in arguments):
+        return []
+    job = environ.get("SLURM_JOB_ID")
+    if (array := environ.get("SLURM_ARRAY_JOB_ID")) and (task := environ.get("SLURM_ARRAY_TASK_ID")):
+        job = f"{array}_{task}"
+    # the order of overrides counts: the last one of a key wins
+    name = f"slurm-{job}" if job else f"auto-{hashlib.sha256(chr(0).join(arguments).encode()).hexdigest()[:12]}"
+    return [f"{key}=${{paths.outputs}}/{'multirun' if several else 'train'}/{name}"]
 
 
 def stored_command(checkpoint: Path) -> str | None:
@@ -59,7 +116,7 @@ def stored_command(checkpoint: Path) -> str | None:
     words = ["python train.py"]
     for override in map(str, OmegaConf.load(file)):
         key = _key(override)
-        if key.startswith(("paths.", "hydra.", "resume", "data.cache")):
+        if key.startswith(("paths.", "hydra.", "resume", "rerun", "data.cache")):
             continue
         local = key in ("data.root", "mask.root", "init") and "/" in override
         words.append(f"{override.partition('=')[0]}=PATH" if local else shlex.quote(override))
@@ -93,8 +150,7 @@ def check_groups(arguments: list[str], config_dir: Path) -> None:
 
 def _last_checkpoint(value: str, arguments: list[str]) -> Path:
     if value == "last":
-        outputs = [_value(argument) for argument in arguments if argument.startswith("paths.outputs=")]
-        path = Path(outputs[-1] if outputs else "outputs") / "latest"
+        path = _latest(arguments)
         if not path.exists():
             raise InputError(f"resume=last: there is no last run at {path}; give resume=PATH of a run's folder")
     else:
@@ -103,9 +159,14 @@ def _last_checkpoint(value: str, arguments: list[str]) -> Path:
         path = path / "checkpoints" / "last.ckpt"
     if path.suffix == ".safetensors":
         raise InputError(f"resume={value}: weights alone cannot be resumed; start a new run from them, init={value}")
-    if not path.is_file():
+    if not path.is_file() and not path.with_name("previous.ckpt").is_file():
         raise InputError(f"resume={value}: no checkpoint {path}; give a run's folder or a .ckpt file")
     return path.resolve()
+
+
+def _latest(arguments: list[str]) -> Path:
+    outputs = [_value(argument) for argument in arguments if argument.startswith("paths.outputs=")]
+    return Path(outputs[-1] if outputs else "outputs") / "latest"
 
 
 def _key(argument: str) -> str:

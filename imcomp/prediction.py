@@ -21,7 +21,7 @@ from rich.progress import track
 from imcomp.data.masks import mix_seeds
 from imcomp.data.pictures import UnreadablePicture, find_pictures, read_picture
 from imcomp.errors import InputError
-from imcomp.files import atomic
+from imcomp.files import atomic, remove_leftovers
 from imcomp.inference import Completer
 from imcomp.scores import hole_accuracy, hole_psnr
 
@@ -201,6 +201,7 @@ def predict(
         raise InputError(
             f"two pictures would be written to {twice[0]}; leave {_SHEETS} out, as in input='FOLDER/*.png'"
         )
+    remove_leftovers(output)
 
     def work(batch: list[tuple[int, Path]]) -> list[dict[str, object] | UnreadablePicture]:
         done: list[dict[str, object] | UnreadablePicture] = []

@@ -1,12 +1,14 @@
 """The whole of a training run: build, fit, test, report."""
 
+import gc
 import json
 import logging
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,28 +20,39 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from imcomp.checkpoints import AtomicCheckpointIO, BestCheckpoint
+from imcomp.checkpoints import BestCheckpoint, LastCheckpoint
 from imcomp.config import build, check_arguments, check_options
 from imcomp.data.augment import Augmentation
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.data.masks import MASKS
 from imcomp.data.pictures import write_bad_report
 from imcomp.data.sources import SOURCES, left_out
-from imcomp.errors import InputError
-from imcomp.files import write_text
+from imcomp.endings import is_out_of_memory, why
+from imcomp.errors import InputError, RunEnded
+from imcomp.files import remove_leftovers, write_text
+from imcomp.machine import describe_arithmetic, fit_to_machine
 from imcomp.models import NETWORKS
-from imcomp.module import OPTIMIZERS, InpaintingModule
-from imcomp.perf import Perf, can_fuse, compiled, fastest_precision, find_device, set_arithmetic
+from imcomp.module import InpaintingModule
+from imcomp.perf import compiled, find_device
+from imcomp.processes import Company, Environment, Place, given_place
+from imcomp.provenance import describe, describe_data, differences, read_provenance, write_provenance
 from imcomp.report import how_to_resume
+from imcomp.sharing import SyncNorms
+from imcomp.signals import StopOnSignal
+from imcomp.states import AtomicCheckpointIO, find_state, newest_good
 from imcomp.weights import read_checkpoint
 
 log = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig) -> dict[str, float]:
+def train(cfg: DictConfig, place: Place | None = None) -> dict[str, float]:
     """Train as the config says; see ``conf/train.yaml``.
 
     Writes ``checkpoints/``, logs, ``config.yaml`` and ``metrics.json`` into ``cfg.paths.output_dir``.
+
+    Args:
+        cfg: the composed config.
+        place: this process's among several, as process 0 gave it; None is for process 0, and for one alone.
 
     Returns:
         The metrics of the best epoch (`val/mse`, `val/accuracy`, `val/psnr`, `epoch`), and `test/...` where the data
@@ -47,17 +60,110 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
     Raises:
         InputError: a mistake in the config or the data.
+        RunEnded: the run cannot go on; its state is saved.
         SystemExit: a signal ended the run; its state is saved.
     """
-    started = time.monotonic()
     # Lightning 2.6 tells its users of an internal of its own that torch 2.15 deprecates
     warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")
-    output_dir = Path(cfg.paths.output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    write_text(output_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    cfg = fit_to_machine(cfg)
+    cfg = cfg.copy()
+    if cfg.resume == "auto":
+        state = find_state(Path(cfg.paths.output_dir))
+        cfg.resume = str(state) if state else None
+    while True:
+        try:
+            return _train(cfg, Environment(place or given_place()))
+        except _TooLarge:
+            if place is not None:
+                raise RunEnded("out of memory") from None  # what comes next is for process 0 to say
+            _halve_batch(cfg)
 
+
+class _TooLarge(Exception):  # noqa: N818 - not an error, where it is caught
+    """A batch did not fit into memory, and half of it may."""
+
+
+def _halve_batch(cfg: DictConfig) -> None:
+    size = cfg.data.batch_size
+    if size % 2:
+        raise RunEnded(
+            f"out of memory with data.batch_size={size}, which has no half; give a smaller data.size or model"
+        )
+    cfg.data.batch_size = size // 2
+    cfg.trainer.accumulate_grad_batches *= 2
+    state = find_state(Path(cfg.paths.output_dir))
+    cfg.resume = str(state) if state else cfg.resume
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    log.warning("out of memory with %d pictures a batch; on with %d and twice the accumulation", size, size // 2)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a config is built into."""
+
+    cfg: DictConfig
+    datamodule: InpaintingDataModule
+    module: InpaintingModule
+    callbacks: list[Callback]
+    loggers: list[Logger]
+    trainer: pl.Trainer
+    company: Company
+
+    @property
+    def output_dir(self) -> Path:
+        return Path(self.cfg.paths.output_dir)
+
+
+def _train(cfg: DictConfig, environment: Environment) -> dict[str, float]:
+    started = time.monotonic()
+    output_dir = Path(cfg.paths.output_dir)
+    config = OmegaConf.to_yaml(cfg, resolve=True)
+    first = environment.global_rank() == 0
+    if first:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(output_dir)
+        write_text(output_dir / "config.yaml", config)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    run = _build(fit_to_machine(cfg, environment), environment, config)
+    run.datamodule.setup("fit")
+    run.datamodule.check_shares(run.trainer.world_size)
+    assert run.datamodule.source is not None
+    if first:
+        if bad := left_out(run.datamodule.source):
+            write_bad_report(bad, output_dir / "left_out.tsv")
+        _point_latest(Path(cfg.paths.outputs) / "latest", output_dir)
+        _keep_provenance(run, config)
+    log.info("%s with %s parameters", cfg.model.network, f"{sum(map(torch.numel, run.module.parameters())):,}")
+    among = f", {run.trainer.world_size} processes" if run.trainer.world_size > 1 else ""
+    log.info("%s on %s%s", describe_arithmetic(run.cfg), run.trainer.strategy.root_device, among)
+    metrics = _guarded(run)
+    if first:
+        metrics["seconds"] = round(time.monotonic() - started, 1)
+        _record(run, metrics)
+    return metrics
+
+
+def _keep_provenance(run: _Run, config: str) -> None:
+    """Write down what the run is; where it repeats another, say what is not as it was there."""
+    cfg, datamodule = run.cfg, run.datamodule
+    assert datamodule.split is not None
+    parts = {part: len(indices) for part, indices in datamodule.split._asdict().items()}
+    described = describe(
+        config=config,
+        seed=cfg.seed,
+        data=describe_data(datamodule.source, cfg.data.source, parts),
+        device=str(run.trainer.strategy.root_device),
+        processes=run.trainer.world_size,
+        resumed=cfg.resume,
+    )
+    write_provenance(run.output_dir, described)
+    if cfg.rerun:
+        for line in differences(read_provenance(Path(cfg.rerun)), described):
+            log.warning("not as in %s: %s", cfg.rerun, line)
+
+
+def _build(cfg: DictConfig, environment: Environment, config: str) -> _Run:
     datamodule = build_data(cfg)
     check_options(cfg.model, "model", NETWORKS, "network")
     module: InpaintingModule = build(cfg.model, "model")
@@ -66,48 +172,69 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if cfg.init:
         load_weights(module, cfg.init)
     if cfg.resume:
+        cfg.resume = str(newest_good(Path(cfg.resume)))
         _check_weights(module, read_checkpoint(cfg.resume)["state_dict"], cfg.resume)
     callbacks: list[Callback] = [build(node, f"callbacks.{key}") for key, node in cfg.callbacks.items() if node]
+    for callback in callbacks:
+        if isinstance(callback, LastCheckpoint) and cfg.halve_on_oom:
+            callback.unless = is_out_of_memory  # the next attempt goes on from an epoch's end
     loggers: list[Logger] = [build(node, f"logger.{key}") for key, node in cfg.logger.items() if node]
+    company = Company(environment, config)
+    plugins: list[Any] = [AtomicCheckpointIO(), environment]
+    # the data module deals pictures out itself, each to one process
+    OmegaConf.update(cfg, "trainer.use_distributed_sampler", False, force_add=True)
+    if cfg.trainer.get("sync_batchnorm") and find_device(cfg.trainer.accelerator).type == "cpu":
+        plugins.append(SyncNorms())
+        cfg.trainer.sync_batchnorm = False  # torch's own is for accelerators alone
     trainer: pl.Trainer = build(
-        cfg.trainer, "trainer", callbacks=callbacks, logger=loggers or False, plugins=[AtomicCheckpointIO()]
+        cfg.trainer, "trainer", callbacks=[*callbacks, company], logger=loggers or False, plugins=plugins
     )
-    datamodule.setup("fit")
-    assert datamodule.source is not None
-    if bad := left_out(datamodule.source):
-        write_bad_report(bad, output_dir / "left_out.tsv")
-    _point_latest(Path(cfg.paths.outputs) / "latest", output_dir)
+    return _Run(cfg, datamodule, module, callbacks, loggers, trainer, company)
 
-    log.info("%s with %s parameters", cfg.model.network, f"{sum(map(torch.numel, module.parameters())):,}")
-    log.info("%s on %s", describe_arithmetic(cfg), trainer.strategy.root_device)
+
+def _guarded(run: _Run) -> dict[str, float]:
+    """Train, and word what ends it early."""
+    cfg, output_dir = run.cfg, run.output_dir
     try:
-        with compiled(module.network) if cfg.perf.compile else nullcontext():
-            trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume, weights_only=True)
-            metrics = _best_metrics(trainer)
-            if cfg.monitor not in metrics:
-                raise InputError(
-                    f"the run ended without a validation, so there is no {cfg.monitor};"
-                    " give trainer.max_epochs and trainer.limit_val_batches above 0, and a monitor that is logged"
-                )
-            if cfg.test and datamodule.split is not None and datamodule.split.test:
-                metrics |= _test(trainer, module, datamodule)
+        with run.company, compiled(run.module.network) if cfg.perf.compile else nullcontext():
+            return _fit(run)
     except SystemExit as stop:
-        code = 143 if isinstance(stop, SIGTERMException) else 130  # 128 + the signal's number, as shells have it
-        begun = (output_dir / "checkpoints" / "last.ckpt").is_file()
-        way_on = f"go on with: {how_to_resume(output_dir)}" if begun else "nothing was trained yet"
-        log.warning("stopped in epoch %d; %s", trainer.current_epoch, way_on)
-        raise SystemExit(code) from None
-    if trainer.is_global_zero:
-        metrics["seconds"] = round(time.monotonic() - started, 1)
-        write_text(output_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-        for logger in loggers:
-            if isinstance(logger, TensorBoardLogger):
-                # not under the curves' own names, which would get one more point each
-                scores = {f"best/{key}": value for key, value in metrics.items() if "/" in key}
-                data = {f"data/{key}": value for key, value in datamodule.hparams.items()}
-                logger.log_hyperparams({**module.hparams, **data}, scores)
-                logger.save()
+        log.warning("stopped in epoch %d; %s", run.trainer.current_epoch, _way_on(output_dir))
+        raise SystemExit(_exit_code(stop, run.callbacks)) from None
+    except InputError:
+        raise
+    except Exception as error:
+        if cfg.halve_on_oom and is_out_of_memory(error):
+            raise _TooLarge from None
+        reason = why(error, run.company.lost)
+        if reason is None:
+            raise
+        raise RunEnded(f"{reason}; {_way_on(output_dir)}") from error
+
+
+def _fit(run: _Run) -> dict[str, float]:
+    cfg, trainer = run.cfg, run.trainer
+    trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=cfg.resume, weights_only=True)
+    metrics = _best_metrics(trainer)
+    if cfg.monitor not in metrics:
+        raise InputError(
+            f"the run ended without a validation, so there is no {cfg.monitor};"
+            " give trainer.max_epochs and trainer.limit_val_batches above 0, and a monitor that is logged"
+        )
+    if cfg.test and run.datamodule.split is not None and run.datamodule.split.test:
+        metrics |= _test(trainer, run.module, run.datamodule)
     return metrics
+
+
+def _record(run: _Run, metrics: Mapping[str, float]) -> None:
+    write_text(run.output_dir / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    for logger in run.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            # not under the curves' own names, which would get one more point each
+            scores = {f"best/{key}": value for key, value in metrics.items() if "/" in key}
+            data = {f"data/{key}": value for key, value in run.datamodule.hparams.items()}
+            logger.log_hyperparams({**run.module.hparams, **data}, scores)
+            logger.save()
 
 
 def build_data(cfg: DictConfig) -> InpaintingDataModule:
@@ -124,43 +251,15 @@ def build_data(cfg: DictConfig) -> InpaintingDataModule:
     return datamodule
 
 
-def fit_to_machine(cfg: DictConfig) -> DictConfig:
-    """Settle what the config leaves to the machine, and set how this process computes float32.
-
-    Args:
-        cfg: a composed ``conf/train.yaml``; it is left as it is.
-
-    Returns:
-        A copy in which ``trainer.precision`` is not `auto`, and ``model.fused`` is true only where that is possible.
-
-    Raises:
-        InputError: a key of the group ``perf`` that is unknown or of the wrong type.
-    """
-    cfg = cfg.copy()
-    values = OmegaConf.to_container(cfg.perf)
-    assert isinstance(values, dict)
-    check_arguments(Perf, {str(key): value for key, value in values.items()}, "perf")
-    set_arithmetic(tf32=cfg.perf.tf32, flush_denormal=cfg.perf.flush_denormal)
-    device = find_device(cfg.trainer.accelerator)
-    if cfg.trainer.precision == "auto":
-        cfg.trainer.precision = fastest_precision(device)
-    # with float16 a fused optimiser unscales the gradients itself, too late to clip them
-    clipped = cfg.trainer.gradient_clip_val and cfg.trainer.precision == "16-mixed"
-    if cfg.model.fused and (clipped or not can_fuse(device)):
-        cfg.model.fused = False
-    return cfg
+def _way_on(output_dir: Path) -> str:
+    return f"go on with: {how_to_resume(output_dir)}" if find_state(output_dir) else "nothing was trained yet"
 
 
-def describe_arithmetic(cfg: DictConfig) -> str:
-    """Word what was chosen, such as `bf16-mixed, channels last, fused Adam`."""
-    optimizer = OPTIMIZERS[cfg.model.optimizer].__name__
-    chosen = [
-        str(cfg.trainer.precision),
-        "channels last" if cfg.model.channels_last else "",
-        f"fused {optimizer}" if cfg.model.fused else optimizer,
-        "compiled" if cfg.perf.compile else "",
-    ]
-    return ", ".join(filter(None, chosen))
+def _exit_code(stop: SystemExit, callbacks: Sequence[Callback]) -> int | str | None:
+    if isinstance(stop, SIGTERMException):
+        codes = [callback.exit_code for callback in callbacks if isinstance(callback, StopOnSignal)]
+        return codes[0] if codes and codes[0] else 143
+    return 130 if stop.code == 1 else stop.code  # 1 is how Lightning ends after Ctrl-C
 
 
 def load_weights(module: InpaintingModule, path: str | Path) -> None:

@@ -4,6 +4,7 @@ from copy import copy
 from operator import is_not
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from torch import Tensor
@@ -47,6 +48,7 @@ def _read_ckpt(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged or cannot be read ({error.strerror}); give another .ckpt file") from error
     with file:
         try:
+            check_sums(path)
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # how a damaged file fails, from a bad seek to a failed assert, is torch's to know
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -54,6 +56,26 @@ def _read_ckpt(path: Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or not {"state_dict", "hyper_parameters"} <= checkpoint.keys():
         raise InputError(f"{path} is not a checkpoint of imcomp (no weights with hyper-parameters in it); give another")
     return checkpoint
+
+
+def check_sums(path: Path) -> None:
+    """Compare a checkpoint's bytes with the CRC-32 that torch stored of each tensor; `torch.load` does not.
+
+    Raises:
+        ValueError: a byte has changed, or the file is cut short.
+    """
+    if not is_zipfile(path):  # cut short, or in torch's format before 1.6, which knows no checksums
+        with path.open("rb") as file:
+            if file.read(4) == b"PK\x03\x04":
+                raise ValueError("cut short")
+        return
+    try:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (BadZipFile, EOFError) as error:
+        raise ValueError(str(error)) from error
+    if damaged is not None:
+        raise ValueError(f"the checksum of {damaged} differs")
 
 
 def flush_denormals(values: Any, below: float = 0.0) -> Any:

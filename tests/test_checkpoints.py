@@ -1,66 +1,24 @@
+import os
 import random
-import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from imcomp.checkpoints import AtomicCheckpointIO, RandomState
-from imcomp.errors import InputError
+from imcomp.checkpoints import RandomState, TopCheckpoints
 from imcomp.module import InpaintingModule
+from imcomp.states import AtomicCheckpointIO
 from imcomp.training import train
-
-
-class TestAtomicCheckpointIO:
-    def test_what_was_saved_can_be_read(self, tmp_path):
-        AtomicCheckpointIO().save_checkpoint({"weights": torch.ones(2)}, tmp_path / "new" / "last.ckpt")
-
-        assert torch.load(tmp_path / "new" / "last.ckpt", weights_only=True)["weights"].tolist() == [1, 1]
-        assert [file.name for file in (tmp_path / "new").iterdir()] == ["last.ckpt"]
-
-    @pytest.mark.parametrize("error", [OSError("no space left on device"), KeyboardInterrupt()])
-    def test_the_old_file_stays_when_saving_fails(self, tmp_path, monkeypatch, error):
-        file = tmp_path / "last.ckpt"
-        file.write_text("old")
-
-        def fail(content, path):
-            path.write_text("half")
-            raise error
-
-        monkeypatch.setattr(torch, "save", fail)
-        with pytest.raises(type(error)):
-            AtomicCheckpointIO().save_checkpoint({}, file)
-
-        assert file.read_text() == "old"
-        assert [*tmp_path.iterdir()] == [file]
-
-    def test_no_denormals_are_written_and_none_are_read(self, tmp_path):
-        torch.set_flush_denormal(False)  # to see them
-        tiny = torch.tensor([1.0, -1e-39, 1e-30, 0.0])
-        content = {"state_dict": {"weight": tiny}, "optimizer_states": [{"state": {0: {"exp_avg": tiny.clone()}}}]}
-
-        AtomicCheckpointIO().save_checkpoint(content, tmp_path / "a.ckpt")
-        saved = torch.load(tmp_path / "a.ckpt", weights_only=True)
-        torch.save(content, tmp_path / "foreign.ckpt")
-        loaded = AtomicCheckpointIO().load_checkpoint(tmp_path / "foreign.ckpt", weights_only=True)
-
-        for checkpoint in (saved, loaded):
-            moment = checkpoint["optimizer_states"][0]["state"][0]["exp_avg"]
-            assert checkpoint["state_dict"]["weight"].tolist() == moment.tolist() == [1, 0, tiny[2].item(), 0]
-        assert tiny[1] != 0  # what goes on training is left alone
-
-    def test_resuming_from_a_damaged_one_is_refused_at_once(self, train_config, tmp_path):
-        (tmp_path / "a.ckpt").write_bytes(b"")
-
-        with pytest.raises(InputError, match=re.escape(f"{tmp_path / 'a.ckpt'} is damaged or not a checkpoint")):
-            train(train_config(tmp_path, f"resume={tmp_path}/a.ckpt"))
+from imcomp.weights import read_checkpoint
 
 
 class TestBestCheckpoint:
     @staticmethod
     def best(root):
         folder = root / "run" / "checkpoints"
-        assert sorted(file.name for file in folder.iterdir()) == ["best.ckpt", "last.ckpt"]
+        assert sorted(file.name for file in folder.iterdir()) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
         return torch.load(folder / "best.ckpt", weights_only=True)
 
     @pytest.fixture
@@ -157,3 +115,96 @@ class TestRandomState:
         RandomState().on_train_start(None, None)
 
         assert draw()[2] == expected
+
+
+class TestLastCheckpoint:
+    def test_the_one_before_may_be_left_out(self, train_config, tmp_path):
+        train(train_config(tmp_path, "logger=csv", "callbacks.last.keep_previous=false"))
+
+        assert {file.name for file in (tmp_path / "run" / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+    def test_the_same_command_again_goes_on(self, train_config, tmp_path, monkeypatch):
+        whole = train(train_config(tmp_path, "logger=csv", "resume=auto", run="whole"))
+        stop = {"calls": 0}
+
+        def interrupt(self, batch, index):
+            stop["calls"] += 1
+            if stop["calls"] == 3:  # the first batch of the second epoch
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(InpaintingModule, "on_train_batch_start", interrupt)
+            with pytest.raises(SystemExit):
+                train(train_config(tmp_path, "logger=csv", "resume=auto"))
+        metrics = train(train_config(tmp_path, "logger=csv", "resume=auto"))
+
+        assert {**metrics, "seconds": 0} == {**whole, "seconds": 0}
+        last = [torch.load(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True) for run in ("whole", "run")]
+        weights, same = (one["state_dict"] for one in last)
+        assert all(torch.equal(weights[key], same[key]) for key in weights)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="the limit is set in a forked process")
+    def test_a_disk_that_is_really_full(self, tmp_path):
+        """A limit on the size of files stands in for it: torch's writer gets an error of the system's."""
+        file = tmp_path / "last.ckpt"
+        AtomicCheckpointIO().save_checkpoint({"weights": torch.ones(2)}, file)
+        script = (
+            "import resource, signal, sys, torch; from imcomp.states import AtomicCheckpointIO\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))\n"
+            "try: AtomicCheckpointIO().save_checkpoint({'weights': torch.ones(100000)}, sys.argv[1])\n"
+            "except OSError as error: print(error.filename)"
+        )
+        done = subprocess.run([sys.executable, "-c", script, file], capture_output=True, text=True, check=True)
+
+        assert done.stdout == f"{file}\n"
+        assert torch.load(file, weights_only=True)["weights"].tolist() == [1, 1]
+        assert [*tmp_path.iterdir()] == [file]
+
+
+class TestTopCheckpoints:
+    @pytest.fixture
+    def run(self, train_config, tmp_path, monkeypatch):
+        """Epochs with the given losses; returns what is kept beside the best and the last."""
+
+        def go(losses, *overrides):
+            def validation_step(self, batch, index):
+                self.log("val/mse", losses[self.current_epoch], batch_size=len(batch.image))
+                return batch.image
+
+            monkeypatch.setattr(InpaintingModule, "validation_step", validation_step)
+            epochs = f"trainer.max_epochs={len(losses)}"
+            train(train_config(tmp_path, "logger=csv", "callbacks.early_stopping=null", epochs, *overrides))
+            return sorted(path.name for path in (tmp_path / "run" / "checkpoints").glob("epoch=*"))
+
+        return go
+
+    def test_the_best_epochs_are_kept(self, run, tmp_path):
+        kept = run([0.5, 0.25, 0.75, 0.125], "callbacks.top.keep=2")
+
+        assert kept == ["epoch=1-val_mse=0.25.ckpt", "epoch=3-val_mse=0.125.ckpt"]
+        assert read_checkpoint(tmp_path / "run" / "checkpoints" / kept[0])["epoch"] == 1
+
+    def test_none_are_by_default(self, run):
+        assert run([0.5, 0.25]) == []
+
+    def test_the_worst_go_when_there_is_no_room(self, run, tmp_path):
+        # best, last and previous are some 30 KB each
+        kept = run([0.5, 0.25, 0.125], "callbacks.top.keep=3", "callbacks.top.disk_gb=0.0001")
+
+        sizes = [file.stat().st_size for file in (tmp_path / "run" / "checkpoints").iterdir()]
+        assert len(kept) < 3
+        assert {"best.ckpt", "last.ckpt"} <= {file.name for file in (tmp_path / "run" / "checkpoints").iterdir()}
+        assert sum(sizes) <= 100_000 or not kept
+
+    def test_they_are_remembered_on_resume(self, run, tmp_path):
+        run([0.5, 0.25], "callbacks.top.keep=2")
+
+        last = f"resume={tmp_path}/run/checkpoints/last.ckpt"
+        assert run([0.5, 0.25, 0.375], "callbacks.top.keep=2", last) == [
+            *("epoch=1-val_mse=0.25.ckpt", "epoch=2-val_mse=0.375.ckpt"),
+        ]
+
+    @pytest.mark.parametrize("options", [{"keep": -1}, {"disk_gb": 0}])
+    def test_bounds_below_nothing_are_refused(self, tmp_path, options):
+        with pytest.raises(ValueError, match="are no bounds"):
+            TopCheckpoints(tmp_path, "val/mse", **options)

@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from imcomp import __version__, cli
+from imcomp.errors import RunEnded
 from imcomp.model_card import NOTES
 from imcomp.module import InpaintingModule
 
@@ -80,8 +81,7 @@ def test_every_commands_help_lists_its_keys(command, name):
     code, out, _ = command(name, "--help")
     assert code == 0
     known = {"train": "max_epochs: 5", "predict": "input: ???", "evaluate": "part: val", "benchmark": "suite: all"}
-    known |= {"publish": "card: ???"}
-    known |= {"pack": "form: encoded"}
+    known |= {"publish": "card: ???", "compare": "runs: ???"}
     assert known[name] in out
 
 
@@ -130,6 +130,9 @@ MISTAKES = [
     (["train", "resume=nowhere"], "resume=nowhere: no checkpoint nowhere; give a run's folder"),
     (["train", "resume=gtsrb-fast.safetensors"], "weights alone cannot be resumed; start a new run from them, init="),
     (["train", "resume=last"], "there is no last run at outputs/latest"),
+    (["train", "rerun=nowhere"], "rerun=nowhere: nowhere tells no command (no .hydra/overrides.yaml)"),
+    (["train", "halve_on_oom=maybe"], "halve_on_oom=maybe is a str; expected bool"),
+    (["train", *TINY, "trainer=ddp_cpu", "data.batch_size=7"], "data.batch_size=7 cannot be dealt out evenly to 2"),
     (["train", "init=nowhere.ckpt"], "no checkpoint nowhere.ckpt; give"),
     (["train", *TINY, "trainer.max_epochs=abc"], "trainer.max_epochs=abc is a str; expected int or null"),
     (["train", *TINY, "trainer.accelerator=abacus"], "accelerator='abacus'"),
@@ -150,6 +153,8 @@ MISTAKES = [
     (["publish", "ckpt=nowhere.ckpt", "name=a", "card=nowhere.yaml"], "nowhere.yaml: no such file"),
     (["publish", "ckpt=nowhere.ckpt", "name=a", "card=a.png"], "card=a.png is not YAML ("),
     (["evaluate"], "no checkpoint; give ckpt=PATH"),
+    (["compare", "a", "b"], "a holds no run (no config.yaml); give a folder"),
+    (["compare", "a"], "1 runs to compare; give two runs' folders"),
 ]
 
 
@@ -197,6 +202,27 @@ def test_ctrl_c_is_told_in_a_word(command, monkeypatch):
     monkeypatch.setattr("imcomp.training.train", interrupted)
     code, _, err = command("train", *TINY)
     assert (code, err) == (130, "interrupted\n")
+
+
+def test_what_ended_a_run_is_one_line_and_no_mistake_of_the_users(command, monkeypatch):
+    def ended(cfg):
+        raise RunEnded("the disk is full; make room")
+
+    monkeypatch.setattr("imcomp.training.train", ended)
+    code, _, err = command("train", *TINY)
+    assert (code, err) == (1, "error: the disk is full; make room\n")
+
+
+def test_two_runs_are_put_side_by_side(command, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(f"monitor: val/mse\nname: run {name}\n")
+
+    code, out, err = command("compare", "a", "b", "output=both.md")
+
+    assert (code, err) == (0, "")
+    assert "run a" in out
+    assert "| name | run a | run b |" in (tmp_path / "both.md").read_text()
 
 
 def test_an_option_of_ones_own(command, tmp_path):
@@ -316,7 +342,6 @@ def test_the_script_tells_a_mistake_in_one_line(tmp_path):
         ("train.py", ["--cfg", "job"], "monitor: val/mse"),
         ("predict.py", ["--help"], "input: ???"),
         ("scripts/evaluate.py", ["--help"], "part: val"),
-        ("scripts/pack.py", ["--help"], "form: encoded"),
         ("scripts/benchmark.py", ["--help"], "suite: all"),
         ("scripts/publish.py", ["--help"], "card: ???"),
     ],

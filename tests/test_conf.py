@@ -14,7 +14,6 @@ from imcomp.config import build, check_options
 from imcomp.data.masks import MASKS
 from imcomp.data.sources import SOURCES
 from imcomp.models import NETWORKS
-from imcomp.packing import pack_as_configured
 from imcomp.training import build_data, train
 
 CONF = config_dir()
@@ -53,11 +52,6 @@ def data_root(tmp_path):
 def data_overrides(option, root):
     """What makes a data option small."""
     small = [f"data={option}", "data.size=32", "mask.size=8", "data.num_workers=0", "data.batch_size=4"]
-    if option == "stream":
-        pytest.importorskip("litdata", reason="streaming: pip install 'imcomp[stream]'")
-        with initialize_config_dir(str(CONF)):
-            pack_as_configured(compose("pack", [f"data.root={root}", f"output={root / 'packed'}", "workers=1"]))
-        root = root / "packed"
     if option == "synthetic":
         return [*small, "data.count=80"]
     sources = ["data.sources=[{source: gtsrb, root: .}, {source: folder, root: gtsrb}]"]
@@ -74,8 +68,7 @@ def test_every_command_has_a_config(name):
 @pytest.mark.parametrize("name", [*COMMANDS])
 def test_configs_say_what_is_needed_and_nothing_else(name):
     missing = OmegaConf.missing_keys(composed("paths.output_dir=x", name=name))
-    needed = {"predict": {"input"}, "publish": {"ckpt", "name", "card"}, "pack": {"data.root"}}
-    assert missing == needed.get(name, set())
+    assert missing == {"predict": {"input"}, "compare": {"runs"}, "publish": {"ckpt", "name", "card"}}.get(name, set())
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{group}={option}" for group, option in OPTIONS])
@@ -155,7 +148,7 @@ def test_every_logger_is_built(option, tmp_path):
 @pytest.mark.parametrize("option", options("trainer"))
 def test_every_trainer_is_built(option):
     cfg = composed(f"trainer={option}", "perf=plain", "+trainer.logger=false", "+trainer.enable_checkpointing=false")
-    if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
+    if (cfg.trainer.accelerator == "gpu" or option == "fsdp") and not torch.cuda.is_available():
         pytest.skip("a machine with a GPU builds it")
     assert build(cfg.trainer, "trainer").max_epochs == 5
 

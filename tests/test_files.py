@@ -1,6 +1,10 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
-from imcomp.files import atomic, write_text
+from imcomp.files import atomic, remove_leftovers, write_text
 
 
 def test_the_new_file_replaces_the_old_and_nothing_else_stays(tmp_path):
@@ -47,3 +51,16 @@ def test_text_is_utf8_with_unix_ends_and_folders_are_made(tmp_path):
     path = tmp_path / "new" / "folder" / "a.txt"
     write_text(path, "α\nβ\n")
     assert path.read_bytes() == b"\xce\xb1\n\xce\xb2\n"
+
+
+def test_what_a_killed_process_had_begun_is_removed(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / "a").mkdir()
+    for name in (f".{ended.pid}.a.txt", f"a/.{ended.pid}.b.png", f".{os.getppid()}.c.txt", ".hidden", "d.txt"):
+        (tmp_path / name).touch()
+
+    remove_leftovers(tmp_path)
+
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {f".{os.getppid()}.c.txt", ".hidden", "d.txt"}  # the parent is at work still

@@ -10,6 +10,7 @@ from imcomp.metrics import (
     HoleAccuracy,
     MaskedMSE,
     MaskedPSNR,
+    MeanOverPictures,
     hole_accuracy,
     hole_metrics,
     hole_psnr,
@@ -213,3 +214,13 @@ def test_names_carry_the_prefix():
     metrics.update(*wrong(1))
 
     assert set(metrics.compute()) == {"val/mse", "val/accuracy", "val/psnr"}
+
+
+def test_a_mean_of_means_counts_pictures():
+    # 3 pictures of 1 on average and 1 of 5: 8 / 4
+    metric = MeanOverPictures()
+    metric.update(torch.tensor(1.0), torch.tensor(3))
+    metric.update(torch.tensor(5.0), torch.tensor(1))
+    metric.update(torch.tensor(0.0), torch.tensor(0))
+
+    assert metric.compute() == 2

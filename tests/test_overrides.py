@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from imcomp.cli import config_dir
 from imcomp.errors import InputError
-from imcomp.overrides import check_groups, expand_resume, explain, mask_as_file
+from imcomp.overrides import check_groups, expand_rerun, expand_resume, explain, mask_as_file, runs_as_list
 
 
 @pytest.fixture
@@ -185,3 +185,64 @@ def test_a_file_that_cannot_be_opened_is_named():
 
 def test_other_messages_become_one_line():
     assert explain(ValueError("a\n  b"), config_dir(), "train") == "a b"
+
+
+class TestRepeatedCommand:
+    def test_the_folder_is_named_by_the_command(self):
+        first, again, other = (
+            expand_resume([*command, "resume=auto"]) for command in (["model.lr=1"], ["model.lr=1"], ["model.lr=2"])
+        )
+
+        assert first == again
+        assert first[:2] == ["model.lr=1", "resume=auto"]
+        assert first[2].startswith("hydra.run.dir=${paths.outputs}/train/auto-")
+        assert first[2] != other[2]
+
+    @pytest.mark.parametrize(
+        ("environ", "name"),
+        [
+            ({"SLURM_JOB_ID": "7"}, "slurm-7"),
+            ({"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}, "slurm-7_2"),
+        ],
+    )
+    def test_or_by_the_job(self, monkeypatch, environ, name):
+        for key, value in environ.items():
+            monkeypatch.setenv(key, value)
+
+        assert expand_resume(["resume=auto"])[-1] == f"hydra.run.dir=${{paths.outputs}}/train/{name}"
+        assert expand_resume(["-m", "resume=auto"])[-1] == f"hydra.sweep.dir=${{paths.outputs}}/multirun/{name}"
+
+    @pytest.mark.parametrize("given", ["hydra.run.dir=here", "paths.output_dir=here"])
+    def test_or_as_given(self, given):
+        assert expand_resume(["resume=auto", given]) == ["resume=auto", given]
+
+
+class TestRerun:
+    def test_all_that_the_run_was_started_with(self, make_run):
+        run = make_run(overrides=("model.lr=0.1", "init=a.ckpt", "resume=b", "+trainer.precision=16"))
+
+        assert expand_rerun([f"rerun={run}", "seed=1"]) == [
+            *("model.lr=0.1", "init=a.ckpt", "+trainer.precision=16", "seed=1", f"rerun='{run}'"),
+        ]
+
+    def test_what_is_given_now_comes_on_top(self, make_run):
+        assert parsed(expand_rerun([f"rerun={make_run()}", "model.lr=0.2"]))["model.lr"] == 0.2
+
+    def test_the_last_one(self, make_run, monkeypatch, tmp_path):
+        run = make_run()
+        (tmp_path / "outputs" / "latest").symlink_to(run)
+        monkeypatch.chdir(tmp_path)
+
+        assert parsed(expand_rerun(["rerun=last"])) == {"model.lr": 0.1, "rerun": str(run)}
+
+    def test_no_run_is_refused(self, tmp_path):
+        with pytest.raises(InputError, match="tells no command"):
+            expand_rerun([f"rerun={tmp_path}"])
+
+    def test_nothing_is_left_as_it_is(self):
+        assert expand_rerun(["model.lr=1", "rerun=null"]) == ["model.lr=1", "rerun=null"]
+
+
+def test_folders_without_a_key_are_runs():
+    assert parsed(runs_as_list(["a b", "c", "output=d.md"])) == {"runs": ["a b", "c"], "output": "d.md"}
+    assert runs_as_list(["--help"]) == ["--help"]

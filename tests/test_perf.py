@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from imcomp.errors import InputError
+from imcomp.machine import describe_arithmetic, fit_to_machine
 from imcomp.module import InpaintingModule
 from imcomp.perf import can_fuse, compiled, fastest_precision, find_device, set_arithmetic
-from imcomp.training import describe_arithmetic, fit_to_machine, train
+from imcomp.training import train
 
 QUICK = ("callbacks.progress=null", "+trainer.enable_progress_bar=false")
 
@@ -115,7 +116,7 @@ class TestFitToMachine:
             monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
             assert describe_arithmetic(fit_to_machine(cfg)) == "32-true, channels last, fused Adam"
         else:
-            monkeypatch.setattr("imcomp.training.can_fuse", lambda device: False)
+            monkeypatch.setattr("imcomp.machine.can_fuse", lambda device: False)
             assert describe_arithmetic(fit_to_machine(cfg)) == "bf16-mixed, channels last, Adam"
 
     @pytest.mark.parametrize(

@@ -88,9 +88,11 @@ class TestMetrics:
 class TestFiles:
     def test_all_are_there(self, run):
         assert {path.name for path in run.folder.iterdir()} == {
-            *("checkpoints", "config.yaml", "csv", "metrics.json", "tensorboard"),
+            *("checkpoints", "config.yaml", "csv", "metrics.json", "provenance.json", "tensorboard"),
         }
-        assert {path.name for path in (run.folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+        assert {path.name for path in (run.folder / "checkpoints").iterdir()} == {
+            *("best.ckpt", "last.ckpt", "previous.ckpt"),
+        }
 
     def test_the_config_composes_again(self, run):
         with initialize_config_dir(str(run.folder)):

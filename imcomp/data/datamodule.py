@@ -18,11 +18,18 @@ from imcomp.data.augment import build_augmentation, move
 from imcomp.data.cache import CACHES, CACHES_AS, Cache, CacheAs, Kept, open_in_memory, open_on_disk
 from imcomp.data.crops import RandomCrop
 from imcomp.data.decoded import PictureFile
-from imcomp.data.loading import EpochSampler, PictureDataset, ResumableLoader, start_worker, whole_batch
+from imcomp.data.loading import (
+    SPARE,
+    EpochSampler,
+    PictureDataset,
+    ResumableLoader,
+    ShareSampler,
+    place_among,
+    start_worker,
+    whole_batch,
+)
 from imcomp.data.mask_files import FolderMask
 from imcomp.data.masks import CenterMask, build_mask, mix_seeds
-from imcomp.data.shards.loading import ShardDataset, ShardSampler
-from imcomp.data.shards.reading import ShardSource
 from imcomp.data.sources import Source, build_source
 from imcomp.data.splits import SPLITS, Part, Split, group_split, random_split
 from imcomp.data.transforms import FITS, Fit
@@ -49,16 +56,16 @@ class InpaintingDataModule(pl.LightningDataModule):
         channels: 1 for grey, 3 for colour.
         size: height and width in pixels of every picture.
         fit: `stretch` or `crop`, see ``to_size``.
-        split: `random`, or `track` to keep each group of the source on one side; shards are split already, `packed`.
-        val_fraction: share of validation in [0, 1); None where the split is packed.
-        test_fraction: share of test in [0, 1); None the same.
-        batch_size: pictures a batch.
+        split: `random`, or `track` to keep each group of the source on one side.
+        val_fraction: share of validation in [0, 1).
+        test_fraction: share of test in [0, 1).
+        batch_size: pictures a batch, over all processes that train together.
         num_workers: processes that prepare batches. `auto` takes one for each core but one, at most 8; where pictures
             come resized from the cache, 2 beside an accelerator and none beside a CPU, which hands them over slower
             than it reads them.
         seed: of the split, the order of training and the holes.
         cache: keep decoded pictures on `disk`, in `ram`, or not (`off`; False, as YAML reads it, is the same).
-            ``setup("fit")`` decodes what is not there; other stages use what is. Shards from afar are kept as they are.
+            ``setup("fit")`` decodes what is not there; other stages use what is.
         cache_as: `resized` keeps pictures as a batch takes them; `native` at their own size, for all sizes; `auto` is
             `native` where random squares are cut out of them, else `resized`.
         cache_gb: bound of the folder on disk, of all that is kept there, or of the memory, in 10**9 bytes.
@@ -78,8 +85,8 @@ class InpaintingDataModule(pl.LightningDataModule):
         size: int = 256,
         fit: Fit = "stretch",
         split: str = "random",
-        val_fraction: float | None = 0.3,
-        test_fraction: float | None = 0.0,
+        val_fraction: float = 0.3,
+        test_fraction: float = 0.0,
         batch_size: int = 32,
         num_workers: int | str = "auto",
         seed: int = 0,
@@ -118,9 +125,8 @@ class InpaintingDataModule(pl.LightningDataModule):
         self.size = size
         self.fit: Fit = fit
         self.split_by = split
-        _check_fractions(split, val_fraction=val_fraction, test_fraction=test_fraction)
-        self.val_fraction = val_fraction or 0.0
-        self.test_fraction = test_fraction or 0.0
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
         self.batch_size = batch_size
         if num_workers != "auto" and (not isinstance(num_workers, int) or num_workers < 0):
             raise InputError(f"data.num_workers={num_workers} is no number of processes; give auto, 0 or more")
@@ -148,10 +154,11 @@ class InpaintingDataModule(pl.LightningDataModule):
         """Processes of a loader made now; `auto` depends on the cache and the device."""
         if isinstance(self.wanted_workers, int):
             return self.wanted_workers
+        cores = _cores() // (self.trainer.num_devices if self.trainer is not None else 1)  # for each process here
         if self.decoded is None or self.cache_as == "native":
-            return min(max(_cores() - 1, 1), 8)
+            return min(max(cores - 1, 1), 8)
         device = self.trainer.strategy.root_device.type if self.trainer is not None else _best_device()
-        return 0 if device == "cpu" else min(_cores(), 2)
+        return 0 if device == "cpu" else min(max(cores, 1), 2)
 
     @property
     def box(self) -> Box | None:
@@ -167,31 +174,17 @@ class InpaintingDataModule(pl.LightningDataModule):
             self.decoded = self._open_decoded(build=stage == "fit")
 
     def _open(self) -> None:
-        self.source = build_source(self.source_name, self.source_options, self.cache_dir, self.cache_gb)
-        self.split = self._split(self.source)
-        log.info(
-            "%s pictures of %s: %s train, %s validate, %s test (%s split, seed %s)",
-            *(f"{len(self.source):,}", self.source_name, *(f"{len(part):,}" for part in self.split)),
-            *(self.split_by, self.seed),
-        )
-
-    def _split(self, source: Source) -> Split:
-        if isinstance(source, ShardSource) != (self.split_by == "packed"):
-            ways = "packed" if isinstance(source, ShardSource) else "random, track"
-            raise InputError(f"data.split={self.split_by} does not go with data.source={self.source_name}; give {ways}")
-        if isinstance(source, ShardSource):
-            if self.cache == "ram":
-                raise InputError("data.cache=ram: shards are read from the disk; give data.cache=disk")
-            source.check(self.channels, self.size, self.fit)
-            if source.manifest.form == "resized" and self.augment is not None and self.augment.crop is not None:
-                raise InputError("augment.crop cuts from pictures at their own size; pack them with form=encoded")
-            split = Split(**source.split)
-            self.val_fraction, self.test_fraction = (len(part) / len(source) for part in split[1:])
-            return split
+        self.source = build_source(self.source_name, self.source_options, self.cache_dir)
+        count = len(self.source)
         try:
-            return self._divide(source, range(len(source)))
+            self.split = self._divide(self.source, range(count))
         except ValueError as error:
             raise InputError(str(error)) from error
+        log.info(
+            "%s pictures of %s: %s train, %s validate, %s test (%s split, seed %s)",
+            *(f"{count:,}", self.source_name, *(f"{len(part):,}" for part in self.split)),
+            *(self.split_by, self.seed),
+        )
 
     def _divide(self, source: Source, indices: Sequence[int]) -> Split:
         """Give each picture to a part: the one that the source names, else by the split."""
@@ -214,7 +207,7 @@ class InpaintingDataModule(pl.LightningDataModule):
 
     def _open_decoded(self, *, build: bool) -> PictureFile | None:
         assert self.source is not None
-        if self.cache == "off" or (self.cache == "ram" and not build) or isinstance(self.source, ShardSource):
+        if self.cache == "off" or (self.cache == "ram" and not build):
             return None
         workers = self.wanted_workers if isinstance(self.wanted_workers, int) else _cores()
         size = self.size if self.cache_as == "resized" else None
@@ -234,10 +227,7 @@ class InpaintingDataModule(pl.LightningDataModule):
         assert self.split is not None, "setup() has not run"
         indices = getattr(self.split, part)
         if not indices:
-            how = "packed without them; pack" if self.split_by == "packed" else f"data.{part}_fraction is 0; give"
-            raise InputError(f"there are no {part} pictures: {how} a fraction above it")
-        if isinstance(self.source, ShardSource):
-            return ShardDataset(self.source, part, size=self.size, channels=self.channels, fit=self.fit)
+            raise InputError(f"there are no {part} pictures: data.{part}_fraction is 0; give a fraction above it")
         return PictureDataset(
             *(self.source, indices),
             size=self.size,
@@ -251,20 +241,18 @@ class InpaintingDataModule(pl.LightningDataModule):
         dataset = self.dataset("train")
         if self.augment is not None and self.augment.crop is not None:
             dataset.crop = RandomCrop(self.augment.crop, self.seed)
-        if isinstance(dataset, ShardDataset):
-            return ResumableLoader(dataset, sampler=ShardSampler(dataset, self.seed), **self._loader_options())
         rate_of = getattr(self.source, "rate", None)
         rates = [rate_of(index) for index in dataset.indices] if rate_of else None
-        sampler = EpochSampler(len(dataset), self.seed, rates)
+        sampler = EpochSampler(len(dataset), self.seed, rates, self.batch_size)
         return ResumableLoader(dataset, sampler=sampler, **self._loader_options())
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
         """In the split's order."""
-        return DataLoader(self.dataset("val"), **self._loader_options())
+        return self._in_order("val")
 
     def test_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
         """In the split's order."""
-        return DataLoader(self.dataset("test"), **self._loader_options())
+        return self._in_order("test")
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> Batch:
         """Uint8 pictures and their numbers, already on the device, to a batch with holes."""
@@ -288,6 +276,8 @@ class InpaintingDataModule(pl.LightningDataModule):
         seeds = mix_seeds(self.seed, _EVALUATION if epoch is None else epoch, indices)
         size = (pictures.shape[-2], pictures.shape[-1])
         mask = self.mask(size, seeds)
+        if place_among()[1] > 1:
+            mask = mask * (indices != SPARE)[:, None, None, None]
         box = self.mask.box(size) if isinstance(self.mask, CenterMask) else None
         if epoch is None:
             return Batch(pictures.float().div_(255), mask, indices, box)
@@ -303,10 +293,34 @@ class InpaintingDataModule(pl.LightningDataModule):
                 mask = move(mask, self.augment.draw_warp(seeds, size))
         return Batch(image, window.crop(mask), indices, box and box.within(window))
 
+    def check_shares(self, processes: int) -> None:
+        """Check that several processes can train together; `setup` comes first.
+
+        Raises:
+            InputError: a batch that cannot be dealt out evenly, or a part with fewer pictures than processes.
+        """
+        assert self.split is not None, "setup() has not run"
+        size, rest = self.batch_size, self.batch_size % processes
+        if rest:
+            choices = f"{size - rest} or {size - rest + processes}" if size > processes else str(processes)
+            raise InputError(
+                f"data.batch_size={size} cannot be dealt out evenly to {processes} processes; give {choices}"
+            )
+        for part, indices in zip(Split._fields, self.split, strict=True):
+            if 0 < len(indices) < processes:
+                raise InputError(
+                    f"the {part} part has {len(indices)} pictures for {processes} processes;"
+                    " give more pictures, other fractions or fewer processes"
+                )
+
+    def _in_order(self, part: Part) -> DataLoader[tuple[Tensor, int]]:
+        dataset = self.dataset(part)
+        return DataLoader(dataset, sampler=ShareSampler(len(dataset), *place_among()), **self._loader_options())
+
     def _loader_options(self) -> dict[str, Any]:
         workers = self.num_workers
         return {
-            "batch_size": self.batch_size,
+            "batch_size": self.batch_size // place_among()[1],
             "collate_fn": whole_batch,
             "worker_init_fn": start_worker,
             "num_workers": workers,
@@ -315,14 +329,6 @@ class InpaintingDataModule(pl.LightningDataModule):
             # its own generator: the global one is the module's, and is saved and restored with it
             "generator": torch.Generator().manual_seed(self.seed),
         }
-
-
-def _check_fractions(split: str, **fractions: float | None) -> None:
-    for key, fraction in fractions.items():
-        if split == "packed" and fraction is not None:
-            raise InputError(f"data.{key}={fraction:g}: shards were split when they were packed; leave it out")
-        if split != "packed" and fraction is None:
-            raise InputError(f"data.split={split} needs data.val_fraction and data.test_fraction; give both")
 
 
 def _cores() -> int:

@@ -7,15 +7,25 @@ import torch
 import torch.distributed as dist
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from imcomp.data.crops import RandomCrop
 from imcomp.data.decoded import PictureFile
 from imcomp.data.masks import mix_seeds
+from imcomp.data.pictures import UnreadablePicture
 from imcomp.data.sources import Source
 from imcomp.data.transforms import Fit, to_channels, to_size, to_tensor
 
 T = TypeVar("T")
+
+SPARE = -1
+"""Position, and number, of a picture that only fills a process's batch; it is given no hole and so counts nowhere."""
+
+
+def place_among() -> tuple[int, int]:
+    """This process's number among those that train together, and how many they are: ``(0, 1)`` where it is alone."""
+    together = dist.is_available() and dist.is_initialized()
+    return (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
 
 
 def prepare(image: Image.Image, channels: int, size: int | None, fit: Fit) -> Tensor:
@@ -73,19 +83,25 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         return pictures[0], int(indices)
 
     def __getitems__(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        indices = [self.indices[position] for position in positions]
-        return self._read(indices), torch.tensor(indices)
+        indices = [self.indices[max(position, 0)] for position in positions]
+        numbers = [SPARE if position == SPARE else index for position, index in zip(positions, indices, strict=True)]
+        return self._read(indices), torch.tensor(numbers)
 
     def _read(self, indices: Sequence[int]) -> Tensor:
-        pictures = self.source if self.decoded is None else self.decoded
         if self.crop is not None:
             places = self.crop.draw(indices, int(self._epoch))
             return torch.stack(
-                [self._cut(pictures.read(index), place) for index, place in zip(indices, places, strict=True)]
+                [self._cut(self._picture(index), place) for index, place in zip(indices, places, strict=True)]
             )
         if self.decoded is not None and self.decoded.shape == (self.channels, self.size, self.size):
             return self.decoded.gather(indices)
-        return torch.stack([prepare(pictures.read(index), self.channels, self.size, self.fit) for index in indices])
+        return torch.stack([prepare(self._picture(index), self.channels, self.size, self.fit) for index in indices])
+
+    def _picture(self, index: int) -> Image.Image:
+        try:
+            return (self.source if self.decoded is None else self.decoded).read(index)
+        except UnreadablePicture as error:
+            raise UnreadablePicture(f"{self.source.name(index)}: {error}") from error
 
     def _cut(self, image: Image.Image, place: tuple[float, float, float]) -> Tensor:
         assert self.crop is not None
@@ -105,18 +121,36 @@ def start_worker(_: int) -> None:
 class EpochSampler(DistributedSampler[int]):
     """Every position once, or some in a share of the epochs alone; seed and epoch alone decide on order and choice.
 
-    Several processes deal the order out among themselves; some positions then come twice, so that all get as many.
-    A `DistributedSampler`, since Lightning would wrap any other and leave its epoch at 0.
+    Several processes deal the order out among themselves, so that their batches of ``batch_size / processes`` together
+    are the batches that one process would take. Where the last batch holds fewer pictures than there are processes,
+    those that would go without get `SPARE`: all take as many steps.
+
+    Args:
+        count: of positions.
+        seed: of the order.
+        rates: shares of epochs, above 0 and at most 1, in which each position comes; None: in all.
+        batch_size: pictures of a batch over all processes; None: one for each.
+        rank: this process's number; None asks torch.
+        processes: how many there are; None asks torch.
     """
 
-    def __init__(self, count: int, seed: int, rates: Sequence[float] | None = None) -> None:
-        """Sample ``count`` positions; ``rates`` are the shares of epochs, above 0 and at most 1, of each."""
+    def __init__(
+        self,
+        count: int,
+        seed: int,
+        rates: Sequence[float] | None = None,
+        batch_size: int | None = None,
+        rank: int | None = None,
+        processes: int | None = None,
+    ) -> None:
         self.shares = [(torch.arange(count), count)] if rates is None else _shares(rates)
         self.count = sum(taken for _, taken in self.shares)
-        distributed = dist.is_available() and dist.is_initialized()
-        processes, rank = (dist.get_world_size(), dist.get_rank()) if distributed else (1, 0)
+        own, among = place_among()
+        rank, processes = own if rank is None else rank, among if processes is None else processes
         super().__init__(range(self.count), processes, rank, seed=seed)  # type: ignore[arg-type]  # asks for its length alone
         self.start = 0
+        goes_without = 0 < self.count % (batch_size or processes) <= rank
+        self.num_samples = len(range(rank, self.count, processes)) + goes_without
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(int(mix_seeds(self.seed, self.epoch)))
@@ -128,9 +162,28 @@ class EpochSampler(DistributedSampler[int]):
             for positions, taken in self.shares
         ]
         order: list[int] = torch.cat(chosen)[shuffled].tolist()
-        own = [order[place % self.count] for place in range(self.rank, self.total_size, self.num_replicas)]
+        own = order[self.rank :: self.num_replicas]
         start, self.start = self.start, 0
-        return iter(own[start:])
+        return iter((own + [SPARE] * (self.num_samples - len(own)))[start:])
+
+
+class ShareSampler(Sampler[int]):
+    """The positions in their order, each in one process alone: for validation and test, which take any number.
+
+    Args:
+        count: of positions.
+        rank: this process's number.
+        processes: how many there are.
+    """
+
+    def __init__(self, count: int, rank: int, processes: int) -> None:
+        self.share = range(rank, count, processes)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.share)
+
+    def __len__(self) -> int:
+        return len(self.share)
 
 
 def _shares(rates: Sequence[float]) -> list[tuple[Tensor, int]]:

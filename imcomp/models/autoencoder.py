@@ -99,6 +99,7 @@ class Down(nn.Sequential):
             nn.PReLU(),
             *_dropout(dropout),
         )
+        _silence_bias(self, 0)
 
     def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the output."""
@@ -129,6 +130,7 @@ class Up(nn.Sequential):
             nn.PReLU(),
             *_dropout(dropout),
         )
+        _silence_bias(self, 1)
 
     def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the output."""
@@ -188,6 +190,19 @@ def _interpolation(wanted: tuple[int, int], part: tuple[int, int], extent: int) 
             row[pixel + 1 - part[0]] = fraction
     with torch.inference_mode(False):  # else what is kept could not be trained with
         return torch.tensor(weights)
+
+
+def _silence_bias(block: nn.Sequential, place: int) -> None:
+    """Give a convolution's bias no gradient in training, where the batch norm behind it takes the bias away.
+
+    The reference has it, and it keeps its place in checkpoints. Its gradient is 0 there; what rounding leaves of it is
+    not handed on, since Adam would make whole steps of that, and another rounding another network.
+    """
+    bias = block[place].bias
+    assert isinstance(bias, nn.Parameter)
+    bias.register_hook(  # type: ignore[no-untyped-call]
+        lambda gradient: torch.zeros_like(gradient) if block.training else gradient
+    )
 
 
 def _dropout(probability: float) -> list[nn.Module]:

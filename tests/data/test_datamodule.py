@@ -312,8 +312,12 @@ def test_automatic_workers_know_the_cache_and_the_device(picture_folder, tmp_pat
         datamodule = InpaintingDataModule("folder", CENTER, **options, cache_as=cache_as)
         datamodule.setup("fit")
         assert datamodule.num_workers == (workers if kept and cache_as == "resized" else 5)
-        datamodule.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(device)))
+        datamodule.trainer = SimpleNamespace(
+            strategy=SimpleNamespace(root_device=torch.device(device)), num_devices=1, training=False
+        )
         assert datamodule.num_workers == (workers if kept and cache_as == "resized" else 5)
+        datamodule.trainer.num_devices = 2  # processes that share the cores
+        assert datamodule.num_workers == (workers if kept and cache_as == "resized" else 2)
 
 
 @pytest.fixture

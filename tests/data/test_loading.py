@@ -5,7 +5,15 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
-from imcomp.data.loading import EpochSampler, PictureDataset, ResumableLoader, start_worker, whole_batch
+from imcomp.data.loading import (
+    SPARE,
+    EpochSampler,
+    PictureDataset,
+    ResumableLoader,
+    ShareSampler,
+    start_worker,
+    whole_batch,
+)
 
 COUNT, BATCH_SIZE = 11, 2  # six batches, the last of one picture
 
@@ -142,7 +150,33 @@ def test_processes_deal_the_order_out_among_themselves(monkeypatch, processes):
 
     dealt = [position for turn in zip(*shares, strict=True) for position in turn]
     assert dealt[:COUNT] == alone
-    assert dealt[COUNT:] == alone[: len(dealt) - COUNT]
+    assert dealt[COUNT:] == [SPARE] * (len(dealt) - COUNT)
+
+
+@pytest.mark.parametrize("count", [15, 16, 17, 18, 19, 23])
+def test_batches_of_all_processes_together_are_those_of_one(count):
+    batches = [*torch.tensor(list(EpochSampler(count, seed=0))).split(8)]
+    shares = [
+        torch.tensor(list(EpochSampler(count, 0, batch_size=8, rank=rank, processes=2))).split(4) for rank in range(2)
+    ]
+
+    together = [torch.cat(parts) for parts in zip(*shares, strict=True)]  # both take as many steps
+    assert [sorted(batch[batch != SPARE].tolist()) for batch in together] == [sorted(b.tolist()) for b in batches]
+
+
+@pytest.mark.parametrize("count", [2, 11, 12])
+def test_validation_takes_each_once_and_no_other(count):
+    shares = [list(ShareSampler(count, rank, 2)) for rank in range(2)]
+
+    assert sorted(shares[0] + shares[1]) == [*range(count)]
+    assert len(ShareSampler(count, 1, 2)) == len(shares[1]) == count // 2
+
+
+def test_a_spare_picture_is_marked():
+    pictures, numbers = dataset([3, 7]).__getitems__([1, SPARE])
+
+    assert numbers.tolist() == [7, SPARE]
+    assert pictures[:, 0, 0, 0].tolist() == [7, 3]
 
 
 def test_sampler_starts_late_once():
