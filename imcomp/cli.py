@@ -129,6 +129,13 @@ def benchmark(cfg: "DictConfig") -> None:
         raise SystemExit(1)
 
 
+def pack(cfg: "DictConfig") -> None:
+    """Pack pictures into shards, or check them."""
+    from imcomp.packing import pack_as_configured
+
+    pack_as_configured(cfg)
+
+
 def compare(cfg: "DictConfig") -> None:
     """Put two runs side by side."""
     from imcomp.compare import compare as compare_runs
@@ -150,6 +157,7 @@ COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
     "predict": (predict, "complete pictures with a trained network"),
     "evaluate": (evaluate, "score a network beside classical fills"),
     "publish": (publish, "make a checkpoint a small file of weights, with a model card"),
+    "pack": (pack, "pack pictures into shards to stream from, or check such shards"),
     "benchmark": (benchmark, "measure how quick it is, beside a reference loop"),
     "compare": (compare, "put two runs side by side"),
 }

@@ -11,6 +11,12 @@ class InputError(ValueError):
     that line alone; every other exception is a defect of the program and keeps its traceback.
     """
 
+    def __init__(self, message: str) -> None:
+        # a loader raises its worker's error anew, with the worker's whole traceback for a message
+        if message.startswith("Caught "):
+            message = message.rstrip().rpartition("\n")[2].partition(": ")[2] or message
+        super().__init__(message)
+
 
 class RunEnded(RuntimeError):  # noqa: N818 - what the run met, no defect of the program
     """A run cannot go on for a reason outside of it, such as a full disk; its state is saved where that could be done.

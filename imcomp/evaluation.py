@@ -275,6 +275,8 @@ def inherit(options: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str,
         filled.pop(key, None)
         if key in usable and key in trained:
             filled[key] = trained[key]
+    if options.get("source") == "stream":
+        filled |= {"split": "packed", "val_fraction": None, "test_fraction": None}  # settled in packing
     return filled
 
 

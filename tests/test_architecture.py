@@ -58,6 +58,7 @@ ARROWS = {
     "data.signs.*": {"data.signs"},
     "data.datamodule": {"data", "batch", "box", "errors"},
     "data.*": {"data", "batch", "errors", "files"},
+    "data.shards.*": {"data", "errors", "files"},
     "sharing": set(),
     "signals": set(),
     "processes": {"errors"},
@@ -98,6 +99,7 @@ ARROWS = {
         *("inference", "losses", "metrics", "module"),
     },
     "config": {"errors"},
+    "packing": {"config", "data", "errors"},
     "training": {
         "batch",
         "callbacks",
@@ -124,7 +126,7 @@ ARROWS = {
     "benchmark.reference": {"errors", "models"},
     "benchmark.rivals": {"baselines", "benchmark", "models"},
     "benchmark.stopwatch": {"batch", "benchmark", "files", "losses", "module"},
-    "benchmark.configs": {"benchmark", "config", "data", "errors", "training"},
+    "benchmark.configs": {"benchmark", "config", "data", "errors", "packing", "training"},
     "benchmark.running": {"benchmark", "errors", "files", "inference"},
     "benchmark": set(),
     "benchmark.*": {"benchmark", "errors", "files"},
@@ -133,7 +135,7 @@ ARROWS = {
     "cli": {
         *("__init__", "benchmark", "compare", "config", "data", "errors", "evaluation"),
         *("follower", "inference", "overrides", "prediction", "pretrained", "processes", "publishing"),
-        *("report", "training"),
+        *("packing", "report", "training"),
     },
 }
 """What each file may import of the package; a package stands for all that is in it, ``*`` for its files."""
@@ -147,6 +149,7 @@ CONFIGURED = {
     "follower",
     "machine",
     "overrides",
+    "packing",
     "training",
 }
 """The only files that know Hydra and OmegaConf."""

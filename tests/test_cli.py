@@ -82,6 +82,7 @@ def test_every_commands_help_lists_its_keys(command, name):
     assert code == 0
     known = {"train": "max_epochs: 5", "predict": "input: ???", "evaluate": "part: val", "benchmark": "suite: all"}
     known |= {"publish": "card: ???", "compare": "runs: ???"}
+    known |= {"pack": "form: encoded"}
     assert known[name] in out
 
 
@@ -342,6 +343,7 @@ def test_the_script_tells_a_mistake_in_one_line(tmp_path):
         ("train.py", ["--cfg", "job"], "monitor: val/mse"),
         ("predict.py", ["--help"], "input: ???"),
         ("scripts/evaluate.py", ["--help"], "part: val"),
+        ("scripts/pack.py", ["--help"], "form: encoded"),
         ("scripts/benchmark.py", ["--help"], "suite: all"),
         ("scripts/publish.py", ["--help"], "card: ???"),
     ],

@@ -14,6 +14,7 @@ from imcomp.config import build, check_options
 from imcomp.data.masks import MASKS
 from imcomp.data.sources import SOURCES
 from imcomp.models import NETWORKS
+from imcomp.packing import pack_as_configured
 from imcomp.training import build_data, train
 
 CONF = config_dir()
@@ -52,6 +53,11 @@ def data_root(tmp_path):
 def data_overrides(option, root):
     """What makes a data option small."""
     small = [f"data={option}", "data.size=32", "mask.size=8", "data.num_workers=0", "data.batch_size=4"]
+    if option == "stream":
+        pytest.importorskip("litdata", reason="streaming: pip install 'imcomp[stream]'")
+        with initialize_config_dir(str(CONF)):
+            pack_as_configured(compose("pack", [f"data.root={root}", f"output={root / 'packed'}", "workers=1"]))
+        root = root / "packed"
     if option == "synthetic":
         return [*small, "data.count=80"]
     sources = ["data.sources=[{source: gtsrb, root: .}, {source: folder, root: gtsrb}]"]
@@ -68,7 +74,8 @@ def test_every_command_has_a_config(name):
 @pytest.mark.parametrize("name", [*COMMANDS])
 def test_configs_say_what_is_needed_and_nothing_else(name):
     missing = OmegaConf.missing_keys(composed("paths.output_dir=x", name=name))
-    assert missing == {"predict": {"input"}, "compare": {"runs"}, "publish": {"ckpt", "name", "card"}}.get(name, set())
+    needed = {"predict": {"input"}, "publish": {"ckpt", "name", "card"}, "pack": {"data.root"}, "compare": {"runs"}}
+    assert missing == needed.get(name, set())
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{group}={option}" for group, option in OPTIONS])

@@ -16,6 +16,7 @@ from imcomp.benchmark.stopwatch import Times, read_times
 from imcomp.config import build
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.errors import InputError
+from imcomp.packing import pack_as_configured
 from imcomp.training import train
 
 VALIDATION = 0.1
@@ -64,6 +65,15 @@ def build_data(protocol: Protocol, overrides: Sequence[str], output_dir: Path) -
     mask = OmegaConf.to_container(cfg.mask, resolve=True, throw_on_missing=True)
     datamodule: InpaintingDataModule = build(cfg.data, "data", mask=mask)
     return datamodule
+
+
+def pack_pictures(protocol: Protocol, form: str, folder: Path, shard_mb: float) -> int:
+    """Pack the protocol's pictures, all of them to train with; return the shards' bytes."""
+    values = {"data.root": protocol.folder, "data.size": protocol.size, "data.val_fraction": 0, "output": folder}
+    values |= {"data.fit": "stretch", "form": form, "shard_mb": shard_mb, "paths.cache": protocol.work / "cache"}
+    with initialize_config_dir(str(protocol.config_dir)):
+        cfg = compose("pack", [f"{key}={quoted(value)}" for key, value in values.items()])
+    return sum(shard.bytes for shard in pack_as_configured(cfg).shards)
 
 
 def time_training(

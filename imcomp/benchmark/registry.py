@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from imcomp.benchmark.contest import Entrant
 from imcomp.benchmark.protocol import Protocol
-from imcomp.benchmark.suites import data, predict, quality, scale, startup, train
+from imcomp.benchmark.suites import data, predict, quality, scale, startup, stream, train
 
 __all__ = ["LONG", "SUITES"]
 
@@ -14,6 +14,7 @@ SUITES: dict[str, Callable[[Protocol], list[Entrant]]] = {
     "predict": predict.entrants,
     "startup": startup.entrants,
     "scale": scale.entrants,
+    "stream": stream.entrants,
     "quality": quality.entrants,
 }
 """Each names its entrants."""

@@ -30,6 +30,8 @@ from imcomp.data.loading import (
 )
 from imcomp.data.mask_files import FolderMask
 from imcomp.data.masks import CenterMask, build_mask, mix_seeds
+from imcomp.data.shards.loading import ShardDataset, ShardSampler
+from imcomp.data.shards.reading import ShardSource
 from imcomp.data.sources import Source, build_source
 from imcomp.data.splits import SPLITS, Part, Split, group_split, random_split
 from imcomp.data.transforms import FITS, Fit
@@ -56,16 +58,16 @@ class InpaintingDataModule(pl.LightningDataModule):
         channels: 1 for grey, 3 for colour.
         size: height and width in pixels of every picture.
         fit: `stretch` or `crop`, see ``to_size``.
-        split: `random`, or `track` to keep each group of the source on one side.
-        val_fraction: share of validation in [0, 1).
-        test_fraction: share of test in [0, 1).
+        split: `random`, or `track` to keep each group of the source on one side; shards are split already, `packed`.
+        val_fraction: share of validation in [0, 1); None where the split is packed.
+        test_fraction: share of test in [0, 1); None the same.
         batch_size: pictures a batch, over all processes that train together.
         num_workers: processes that prepare batches. `auto` takes one for each core but one, at most 8; where pictures
             come resized from the cache, 2 beside an accelerator and none beside a CPU, which hands them over slower
             than it reads them.
         seed: of the split, the order of training and the holes.
         cache: keep decoded pictures on `disk`, in `ram`, or not (`off`; False, as YAML reads it, is the same).
-            ``setup("fit")`` decodes what is not there; other stages use what is.
+            ``setup("fit")`` decodes what is not there; other stages use what is. Shards from afar are kept as they are.
         cache_as: `resized` keeps pictures as a batch takes them; `native` at their own size, for all sizes; `auto` is
             `native` where random squares are cut out of them, else `resized`.
         cache_gb: bound of the folder on disk, of all that is kept there, or of the memory, in 10**9 bytes.
@@ -85,8 +87,8 @@ class InpaintingDataModule(pl.LightningDataModule):
         size: int = 256,
         fit: Fit = "stretch",
         split: str = "random",
-        val_fraction: float = 0.3,
-        test_fraction: float = 0.0,
+        val_fraction: float | None = 0.3,
+        test_fraction: float | None = 0.0,
         batch_size: int = 32,
         num_workers: int | str = "auto",
         seed: int = 0,
@@ -125,8 +127,9 @@ class InpaintingDataModule(pl.LightningDataModule):
         self.size = size
         self.fit: Fit = fit
         self.split_by = split
-        self.val_fraction = val_fraction
-        self.test_fraction = test_fraction
+        _check_fractions(split, val_fraction=val_fraction, test_fraction=test_fraction)
+        self.val_fraction = val_fraction or 0.0
+        self.test_fraction = test_fraction or 0.0
         self.batch_size = batch_size
         if num_workers != "auto" and (not isinstance(num_workers, int) or num_workers < 0):
             raise InputError(f"data.num_workers={num_workers} is no number of processes; give auto, 0 or more")
@@ -174,17 +177,31 @@ class InpaintingDataModule(pl.LightningDataModule):
             self.decoded = self._open_decoded(build=stage == "fit")
 
     def _open(self) -> None:
-        self.source = build_source(self.source_name, self.source_options, self.cache_dir)
-        count = len(self.source)
-        try:
-            self.split = self._divide(self.source, range(count))
-        except ValueError as error:
-            raise InputError(str(error)) from error
+        self.source = build_source(self.source_name, self.source_options, self.cache_dir, self.cache_gb)
+        self.split = self._split(self.source)
         log.info(
             "%s pictures of %s: %s train, %s validate, %s test (%s split, seed %s)",
-            *(f"{count:,}", self.source_name, *(f"{len(part):,}" for part in self.split)),
+            *(f"{len(self.source):,}", self.source_name, *(f"{len(part):,}" for part in self.split)),
             *(self.split_by, self.seed),
         )
+
+    def _split(self, source: Source) -> Split:
+        if isinstance(source, ShardSource) != (self.split_by == "packed"):
+            ways = "packed" if isinstance(source, ShardSource) else "random, track"
+            raise InputError(f"data.split={self.split_by} does not go with data.source={self.source_name}; give {ways}")
+        if isinstance(source, ShardSource):
+            if self.cache == "ram":
+                raise InputError("data.cache=ram: shards are read from the disk; give data.cache=disk")
+            source.check(self.channels, self.size, self.fit)
+            if source.manifest.form == "resized" and self.augment is not None and self.augment.crop is not None:
+                raise InputError("augment.crop cuts from pictures at their own size; pack them with form=encoded")
+            split = Split(**source.split)
+            self.val_fraction, self.test_fraction = (len(part) / len(source) for part in split[1:])
+            return split
+        try:
+            return self._divide(source, range(len(source)))
+        except ValueError as error:
+            raise InputError(str(error)) from error
 
     def _divide(self, source: Source, indices: Sequence[int]) -> Split:
         """Give each picture to a part: the one that the source names, else by the split."""
@@ -207,7 +224,7 @@ class InpaintingDataModule(pl.LightningDataModule):
 
     def _open_decoded(self, *, build: bool) -> PictureFile | None:
         assert self.source is not None
-        if self.cache == "off" or (self.cache == "ram" and not build):
+        if self.cache == "off" or (self.cache == "ram" and not build) or isinstance(self.source, ShardSource):
             return None
         workers = self.wanted_workers if isinstance(self.wanted_workers, int) else _cores()
         size = self.size if self.cache_as == "resized" else None
@@ -227,7 +244,10 @@ class InpaintingDataModule(pl.LightningDataModule):
         assert self.split is not None, "setup() has not run"
         indices = getattr(self.split, part)
         if not indices:
-            raise InputError(f"there are no {part} pictures: data.{part}_fraction is 0; give a fraction above it")
+            how = "packed without them; pack" if self.split_by == "packed" else f"data.{part}_fraction is 0; give"
+            raise InputError(f"there are no {part} pictures: {how} a fraction above it")
+        if isinstance(self.source, ShardSource):
+            return ShardDataset(self.source, part, size=self.size, channels=self.channels, fit=self.fit)
         return PictureDataset(
             *(self.source, indices),
             size=self.size,
@@ -241,6 +261,8 @@ class InpaintingDataModule(pl.LightningDataModule):
         dataset = self.dataset("train")
         if self.augment is not None and self.augment.crop is not None:
             dataset.crop = RandomCrop(self.augment.crop, self.seed)
+        if isinstance(dataset, ShardDataset):
+            return ResumableLoader(dataset, sampler=ShardSampler(dataset, self.seed), **self._loader_options())
         rate_of = getattr(self.source, "rate", None)
         rates = [rate_of(index) for index in dataset.indices] if rate_of else None
         sampler = EpochSampler(len(dataset), self.seed, rates, self.batch_size)
@@ -329,6 +351,14 @@ class InpaintingDataModule(pl.LightningDataModule):
             # its own generator: the global one is the module's, and is saved and restored with it
             "generator": torch.Generator().manual_seed(self.seed),
         }
+
+
+def _check_fractions(split: str, **fractions: float | None) -> None:
+    for key, fraction in fractions.items():
+        if split == "packed" and fraction is not None:
+            raise InputError(f"data.{key}={fraction:g}: shards were split when they were packed; leave it out")
+        if split != "packed" and fraction is None:
+            raise InputError(f"data.split={split} needs data.val_fraction and data.test_fraction; give both")
 
 
 def _cores() -> int:

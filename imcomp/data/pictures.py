@@ -149,6 +149,20 @@ def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.I
         raise UnreadablePicture(_reason(error)) from error
 
 
+def decode_picture(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
+    """What `read_picture` gives, of a file's bytes.
+
+    Raises:
+        UnreadablePicture: For all that cannot be read.
+    """
+    try:
+        return _decode(_mend_netpbm(io.BytesIO(data), len(data), max_pixels), max_pixels)
+    except UnreadablePicture:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly every type there is
+        raise UnreadablePicture(_reason(error)) from error
+
+
 def to_grey_or_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow picture as 8 bits a channel: grey ones as ``L``, all others as ``RGB``.
 

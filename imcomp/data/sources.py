@@ -1,6 +1,7 @@
 """Where pictures come from. A source hands out pictures by number and knows each one's name and group."""
 
 import hashlib
+import io
 import json
 import logging
 import math
@@ -17,6 +18,7 @@ import PIL
 from PIL import Image
 
 from imcomp.data.pictures import DEFAULT_MAX_PIXELS, BadPicture, check_pictures, find_names, read_picture
+from imcomp.data.shards.reading import ShardSource
 from imcomp.data.splits import Part
 from imcomp.data.synthetic import SyntheticSource
 from imcomp.errors import InputError
@@ -109,6 +111,10 @@ class FolderSource:
     def read(self, index: int) -> Image.Image:
         """Decode a picture: mode `L` or `RGB`, at its own size."""
         return read_picture(self.root / self._names[index], max_pixels=self.max_pixels)
+
+    def encoded(self, index: int) -> bytes:
+        """The file as it is."""
+        return (self.root / self._names[index]).read_bytes()
 
     def name(self, index: int) -> str:
         """The path below the root."""
@@ -253,6 +259,11 @@ class MixedSource:
         place, own = self._locate(index)
         return self._sources[place].read(own)
 
+    def encoded(self, index: int) -> bytes:
+        """As `encoded` gives it of the picture's own source."""
+        place, own = self._locate(index)
+        return encoded(self._sources[place], own)
+
     def name(self, index: int) -> str:
         """The source's place in the list, and the picture's name in it."""
         place, own = self._locate(index)
@@ -312,17 +323,22 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "folder": FolderSource,
     "gtsrb": GTSRBSource,
     "mixed": MixedSource,
+    "stream": ShardSource,
     "synthetic": SyntheticSource,
 }
 
 
-def build_source(name: str, options: Mapping[str, Any], cache_dir: str | Path | None = None) -> Source:
+def build_source(
+    name: str, options: Mapping[str, Any], cache_dir: str | Path | None = None, cache_gb: float = 20
+) -> Source:
     """Build a registered source.
 
     Args:
         name: a key of ``SOURCES``.
         options: its keywords.
-        cache_dir: where a source of files remembers which of them could be read; None for nowhere.
+        cache_dir: where a source of files remembers which of them could be read, and one of shards keeps those that
+            come from afar; None for nowhere.
+        cache_gb: bound of such shards, in 10**9 bytes.
 
     Raises:
         InputError: an unknown name, or options that the source does not take or refuses.
@@ -332,12 +348,27 @@ def build_source(name: str, options: Mapping[str, Any], cache_dir: str | Path | 
     kind = SOURCES[name]
     if cache_dir is not None and isinstance(kind, type) and issubclass(kind, (FolderSource, MixedSource)):
         options = {**options, "cache_dir": cache_dir}
+    if kind is ShardSource:
+        options = {**options, "cache_dir": cache_dir, "cache_gb": cache_gb}
     try:
         return kind(**options)
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"data source {name!r}: {error}") from error
+
+
+def encoded(source: Source, index: int) -> bytes:
+    """A picture as a file's bytes: the source's own file, or a PNG where it has none.
+
+    Raises:
+        OSError: the file is gone.
+    """
+    if isinstance(source, (FolderSource, MixedSource)):
+        return source.encoded(index)
+    file = io.BytesIO()
+    source.read(index).save(file, "PNG")
+    return file.getvalue()
 
 
 def left_out(source: Source) -> Sequence[BadPicture]:

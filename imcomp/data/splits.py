@@ -6,15 +6,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 Part = Literal["train", "val", "test"]
-SPLITS = ("random", "track")
+SPLITS = ("random", "track", "packed")
 
 
 class Split(NamedTuple):
     """Picture numbers of each part, in the order in which validation and test go through them."""
 
-    train: list[int]
-    val: list[int]
-    test: list[int]
+    train: Sequence[int]
+    val: Sequence[int]
+    test: Sequence[int]
 
 
 def random_split(count: int, *, val_fraction: float, test_fraction: float, seed: int) -> Split:
@@ -61,19 +61,19 @@ def group_split(groups: Sequence[str], *, val_fraction: float, test_fraction: fl
     rng = np.random.default_rng(seed)
     val_room = round(len(groups) * val_fraction)
     test_room = round(len(groups) * test_fraction)
-    split = Split([], [], [])
+    split = {"train": list[int](), "val": list[int](), "test": list[int]()}
     for position in rng.permutation(len(names)):
         group_members = members[names[position]]
-        if len(split.val) + len(group_members) <= val_room:
-            split.val.extend(group_members)
-        elif len(split.test) + len(group_members) <= test_room:
-            split.test.extend(group_members)
+        if len(split["val"]) + len(group_members) <= val_room:
+            split["val"].extend(group_members)
+        elif len(split["test"]) + len(group_members) <= test_room:
+            split["test"].extend(group_members)
         else:
-            split.train.extend(group_members)
+            split["train"].extend(group_members)
     # validation shows its first pictures: they should not all be one track
-    for part in split:
+    for part in split.values():
         rng.shuffle(part)
-    return _checked(split, val_fraction, test_fraction)
+    return _checked(Split(**split), val_fraction, test_fraction)
 
 
 def _check_fractions(val_fraction: float, test_fraction: float) -> None:

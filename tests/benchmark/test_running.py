@@ -129,7 +129,7 @@ def test_mistakes_are_told_before_anything_is_measured(settings, change, words):
 
 def test_all_leaves_out_what_takes_hours(monkeypatch):
     monkeypatch.delitem(running.SUITES, "tiny")
-    assert choose_suites("all") == ["data", "train", "predict", "startup", "scale"]
+    assert choose_suites("all") == ["data", "train", "predict", "startup", "scale", "stream"]
     assert choose_suites(["train", "data", "train"]) == ["train", "data"]
 
 

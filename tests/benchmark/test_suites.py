@@ -12,7 +12,7 @@ from imcomp.benchmark.readings import UNITS
 from imcomp.benchmark.registry import SUITES
 from imcomp.benchmark.rivals import Classical, ReferenceCompleting, ReferenceFiles, ReferenceLoading, ReferenceRun
 from imcomp.benchmark.stopwatch import Times
-from imcomp.benchmark.suites import data, predict, quality, scale, startup, train
+from imcomp.benchmark.suites import data, predict, quality, scale, startup, stream, train
 from imcomp.benchmark.targets import TARGETS
 from imcomp.errors import InputError
 
@@ -25,6 +25,7 @@ def quick(protocol, monkeypatch):
     for suite in (predict, startup):
         monkeypatch.setattr(suite, "checkpoint_of", lambda protocol, name: protocol.work / f"{name}.ckpt")
     monkeypatch.setattr(predict, "_plant_denormals", lambda source, target: None)
+    monkeypatch.setattr(stream, "_packed", lambda protocol, form: protocol.work / form)
     gtsrb_folder(protocol.data_root).mkdir(parents=True)
     return protocol
 
@@ -142,3 +143,32 @@ def test_a_flat_picture_costs_a_classical_fill_nothing(protocol, tmp_path):
         Image.new("RGB", (30, 30), (10 * frame,) * 3).save(folder / f"00000_{frame:05d}.ppm")
     flat = quality.ClassicalError(replace(protocol, data_root=tmp_path), "random", "rim_mean")
     assert flat(0).values == {quality.ERROR: 0}
+
+
+@pytest.mark.parametrize("form", ["encoded", "resized"])
+def test_streaming(protocol, form):
+    pytest.importorskip("litdata", reason="streaming: pip install 'imcomp[stream]'")
+    packing = stream.Packing(protocol, form)(0.01)
+    assert packing.values["pictures/s"] > 0
+    assert form != "resized" or packing.values["1,000 pictures, MB"] == pytest.approx(32 * 32 / 1000, rel=0.1)
+
+    folder = protocol.work / form
+    stream.pack_pictures(protocol, form, folder, 0.01)
+    assert data.Loading(protocol, stream.shards(folder), cold=False)(0.01).values["pictures/s"] > 0
+
+
+@pytest.mark.slow
+def test_streaming_from_afar(protocol, monkeypatch):
+    pytest.importorskip("moto", reason="an S3 server: pip install 'moto[server]'")
+    folder = protocol.work / "packed"
+    stream.pack_pictures(protocol, "resized", folder, 0.001)
+    monkeypatch.setattr(stream, "EPOCHS", 3)
+    for key in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(key, "")  # set by the suite, in a process of its own; gone after the test
+    for scheme in ("http", "s3"):
+        assert stream.FromAfar(protocol, folder, scheme)(0.01).values["pictures/s"] > 0
+
+    values = stream.LongRun(protocol, folder)(0.01).values
+
+    assert 0 < values["most kept on disk, MB"] <= values["bound of that, MB"]
+    assert values["after the last epoch, MB"] > 0

@@ -1,0 +1,1 @@
+"""Shards: pictures packed by the thousand, read from a folder or a bucket in LitData's format."""
