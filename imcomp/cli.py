@@ -56,9 +56,9 @@ def train(cfg: "DictConfig") -> float:
 
 def predict(cfg: "DictConfig") -> None:
     """Complete pictures; exit code 1 where some could not be read."""
+    from imcomp import Completer
     from imcomp.config import check_settings
     from imcomp.data.pictures import UnreadablePicture, read_picture
-    from imcomp.inference import Completer
     from imcomp.prediction import find_inputs
     from imcomp.prediction import predict as run_prediction
     from imcomp.pretrained import choose_checkpoint
@@ -114,6 +114,21 @@ def publish(cfg: "DictConfig") -> None:
     report_publication(published.weights, published.card, published.dtype, published.difference)
 
 
+def export(cfg: "DictConfig") -> None:
+    """Write a network to a file that runs without imcomp."""
+    from imcomp.config import check_settings
+    from imcomp.export.running import export as run_export
+    from imcomp.pretrained import choose_checkpoint
+    from imcomp.report import report_export
+
+    check_settings(cfg, ckpt=str | None, format=str, output=str | None, opset=int)
+    output = None if cfg.output is None else Path(cfg.output)
+    exported = run_export(
+        choose_checkpoint(cfg.ckpt, Path(cfg.paths.outputs)), output, format=cfg.format, opset=cfg.opset
+    )
+    report_export(exported.path, exported.difference)
+
+
 def benchmark(cfg: "DictConfig") -> None:
     """Measure how quick imcomp is; exit code 1 where something could not be measured."""
     from omegaconf import OmegaConf
@@ -158,6 +173,7 @@ COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
     "evaluate": (evaluate, "score a network beside classical fills"),
     "publish": (publish, "make a checkpoint a small file of weights, with a model card"),
     "pack": (pack, "pack pictures into shards to stream from, or check such shards"),
+    "export": (export, "write a network to a file that runs without imcomp"),
     "benchmark": (benchmark, "measure how quick it is, beside a reference loop"),
     "compare": (compare, "put two runs side by side"),
 }

@@ -1,10 +1,10 @@
 """Completing pictures with a trained network."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from imcomp import Completer
 from imcomp.backends import build_backend
 from imcomp.box import Box
 from imcomp.completing.engine import Engine
@@ -30,7 +31,6 @@ from imcomp.perf import fastest_precision
 from imcomp.weights import read_checkpoint
 
 Hole = npt.NDArray[np.bool_]
-Picture = TypeVar("Picture", Image.Image, npt.NDArray[Any], Tensor)
 
 TRAINING_OPTIONS = frozenset({"init", "optimizer", "lr", "weight_decay", "scheduler", "fused", "channels_last"})
 """Options of the ``InpaintingModule`` that say how a network is trained, and nothing of what it computes."""
@@ -123,36 +123,14 @@ def _check_shapes(weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size
             raise ValueError(f"{key} is {found}, expected {tuple(shape)}")
 
 
-class Completer:
-    """Fills holes in pictures of any kind and size.
-
-    What the network is shown is brought to the scale that it was trained on, completed there and brought back; pixels
-    outside the hole are the picture's own, bit for bit, and what is under the hole is not seen. A grey network
-    completes the channels of a colour picture one by one; a colour network completes a grey picture as three equal
-    channels and takes their mean. Only what the hole depends on is computed.
-
-    Args:
-        checkpoint: a ``.ckpt`` file that ``train.py`` wrote, a ``.safetensors`` file that ``scripts/publish.py`` wrote,
-            or the name of published weights, such as `gtsrb-fast`.
-        device: a torch device, or `auto` for the best that the machine has.
-        precision: `32` for float32; `bf16` for bfloat16 where torch deems it safe, which moves pixels in the hole by
-            a few grey levels; `auto` for the quicker of them on the device.
-        backend: a key of ``BACKENDS``, or `auto`.
-
-    Raises:
-        InputError: not a checkpoint of imcomp's, no such device, precision or backend, or a package that the backend
-            needs is missing.
-
-    Example:
-        >>> completer = Completer("outputs/latest/checkpoints/best.ckpt")  # doctest: +SKIP
-        >>> completed = completer.complete(Image.open("sign.png"), Image.open("mask.png"))  # doctest: +SKIP
-    """
+class TorchCompleter(Completer):
+    """Fills holes with a network in torch; see `Completer`."""
 
     def __init__(
         self, checkpoint: str | Path, device: str = "auto", *, precision: str = "32", backend: str = "auto"
     ) -> None:
         torch.set_flush_denormal(True)  # before anything is computed: torch's threads take it over when they start
-        trained = load_trained(checkpoint)
+        self.trained = trained = load_trained(checkpoint)
         self.device = find_device(device)
         self.dtype = _find_dtype(precision, self.device, backend)
         self.in_channels = trained.in_channels
@@ -169,43 +147,7 @@ class Completer:
         self.context: Context = trained.context if narrow else "reach"
 
     def cut_hole(self, image: Image.Image, seed: int = 0) -> Image.Image:
-        """Make a hole like those that the network was trained on, scaled to the picture.
-
-        Args:
-            image: gives the size.
-            seed: the same seed gives the same hole.
-
-        Returns:
-            A mask of mode `L` and the picture's size, 255 = hole.
-        """
-        mask = self.mask_generator((self.size, self.size), mix_seeds(seed).reshape(1))
-        return _to_mask(mask[0, 0].numpy() > 0).resize(image.size, Image.Resampling.NEAREST)
-
-    def complete(self, image: Picture, mask: Any, *, strategy: str = "auto") -> Picture:
-        """Complete one picture of any kind, mode and size; it stays as it is.
-
-        Args:
-            image: a PIL image of any mode; a NumPy array ``(H, W)``, ``(H, W, C)`` or ``(B, H, W, C)``; or a tensor
-                ``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)``. C is 1 for grey, 2 for grey and alpha, 3 for colour, 4
-                for colour and alpha. Numbers are in [0, 1], [0, 255] or [0, 65535]; of any other range, their lowest is
-                taken for black and their highest for white.
-            mask: where it is missing, of the picture's size and of any of these kinds: white, true or 1 is the hole;
-                see `imcomp.completing.holes.to_hole`.
-            strategy: what the network is shown, a key of ``imcomp.completing.views.STRATEGIES``: `original`, the
-                picture as it is; `resize`, the whole picture at the network's size; `crop`, a window round each part
-                of the hole, at the scale at which it is as thick as those that the network was trained on; `auto`,
-                `resize` for pictures no larger than the network's and where the window would be nearly all of the
-                picture, else `crop`.
-
-        Returns:
-            The completed picture of the same kind, size, mode and type; a PIL image with the same metadata. Outside
-            the hole it is the picture, bit for bit; in the hole it is opaque.
-
-        Raises:
-            InputError: no picture, no mask, one of another size than the other, or no such strategy.
-        """
-        completed: Picture = self.engine.complete(image, mask, strategy)
-        return completed
+        return scaled_hole(self.mask_generator, self.size, image.size, seed)
 
     @cached_property
     def engine(self) -> Engine:
@@ -237,7 +179,7 @@ class Completer:
         return filled
 
     @torch.inference_mode()
-    def complete_batch(self, images: list[Image.Image], masks: list[Image.Image]) -> list[Image.Image]:
+    def complete_batch(self, images: Sequence[Image.Image], masks: Sequence[Image.Image]) -> list[Image.Image]:
         """Complete pictures, all at once, each shown whole at the network's size.
 
         Args:
@@ -299,7 +241,7 @@ class Completer:
         rows, columns = (torch.nonzero(hole[0, 0].amax(axis))[:, 0] for axis in (1, 0))
         box = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
         # with a context in pixels, a larger box would show more than the network was trained to see
-        return box.snap(_GRID).clip((self.size, self.size)) if self.context == "reach" else box
+        return box.snap(_GRID).clip((hole.shape[2], hole.shape[3])) if self.context == "reach" else box
 
     def _fill(self, planes: Tensor, holes: Tensor, box: Box) -> Tensor:
         """Lay the network's output into the holes, all within ``box``; uint8 ``(N, C, S, S)``."""
@@ -373,6 +315,12 @@ def _to_hole(mask: Image.Image) -> Hole:
 
 def _to_mask(hole: Hole) -> Image.Image:
     return Image.fromarray(hole.astype(np.uint8) * 255)
+
+
+def scaled_hole(generator: MaskGenerator, trained: int, size: tuple[int, int], seed: int) -> Image.Image:
+    """Cut a hole into a picture of ``trained`` pixels a side, and scale it to width and height ``size``."""
+    mask = generator((trained, trained), mix_seeds(seed).reshape(1))
+    return _to_mask(mask[0, 0].numpy() > 0).resize(size, Image.Resampling.NEAREST)
 
 
 def find_device(name: str) -> torch.device:

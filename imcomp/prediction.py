@@ -18,11 +18,11 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from imcomp import Completer
 from imcomp.data.masks import mix_seeds
 from imcomp.data.pictures import UnreadablePicture, find_pictures, read_picture
 from imcomp.errors import InputError
 from imcomp.files import atomic, remove_leftovers
-from imcomp.inference import Completer
 from imcomp.scores import hole_accuracy, hole_psnr
 
 log = logging.getLogger(__name__)

@@ -57,6 +57,13 @@ def report_publication(weights: Path, card: Path, dtype: str, difference: float)
     console.print(f"completions differ from the checkpoint's by at most {difference:.2f} of 255 grey levels")
 
 
+def report_export(path: Path, difference: float) -> None:
+    """Print where an exported network is, and how near to the network itself what it computes is."""
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"exported: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    console.print(f"its pixels differ from the network's by at most {difference:.1g} of [0, 1]")
+
+
 def how_to_resume(output_dir: Path) -> str:
     """The command that goes on with a run."""
     return f"{program('train')} {_override('resume', _near(output_dir))}"

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "imcomp"
 
 ARROWS = {
-    "__init__": {"inference"},
+    "__init__": {"completing", "export", "inference"},
     # leaves
     "errors": set(),
     "files": set(),
@@ -53,7 +53,7 @@ ARROWS = {
         *("data.masks", "data.synthetic", "data.transforms", "errors", "files", "filling", "inference"),
         *("model_card", "pretrained", "weight_files", "weights"),
     },
-    "backends": {"box", "errors"},
+    "backends": {"box", "errors", "export.session", "export.writing"},
     "baselines": {"errors"},
     "data.signs.*": {"data.signs"},
     "data.datamodule": {"data", "batch", "box", "errors"},
@@ -81,6 +81,7 @@ ARROWS = {
     "completing.engine": {"box", "completing", "errors"},
     "inference": {
         *(
+            "__init__",
             "backends",
             "box",
             "completing",
@@ -93,7 +94,7 @@ ARROWS = {
         ),
         *("perf", "weights"),
     },
-    "prediction": {"data.masks", "data.pictures", "errors", "files", "inference", "scores"},
+    "prediction": {"__init__", "data.masks", "data.pictures", "errors", "files", "scores"},
     "evaluation": {
         *("baselines", "callbacks", "config", "data", "errors", "files"),
         *("inference", "losses", "metrics", "module"),
@@ -131,9 +132,17 @@ ARROWS = {
     "benchmark": set(),
     "benchmark.*": {"benchmark", "errors", "files"},
     "benchmark.suites.*": {"benchmark", "errors", "inference", "prediction"},
+    "export": set(),
+    "export.session": {"errors"},
+    "export.metadata": {"__init__", "errors"},
+    "export.completer": {"__init__", "box", "completing", "data.masks", "errors", "export", "inference"},
+    "export.program": {"filling"},
+    "export.writing": {"errors"},
+    "export.parity": {"errors", "export"},
+    "export.running": {"errors", "export", "files", "inference"},
     "overrides": {"errors"},
     "cli": {
-        *("__init__", "benchmark", "compare", "config", "data", "errors", "evaluation"),
+        *("__init__", "benchmark", "compare", "config", "data", "errors", "evaluation", "export"),
         *("follower", "inference", "overrides", "prediction", "pretrained", "processes", "publishing"),
         *("packing", "report", "training"),
     },

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 import imcomp.backends
-from imcomp.backends import BACKENDS, OnnxRuntime, Program, build_backend
+import imcomp.export.writing
+from imcomp.backends import BACKENDS, Program, build_backend
 from imcomp.box import Box
 from imcomp.errors import InputError
 from imcomp.filling import fill
@@ -111,7 +112,7 @@ def test_an_unknown_one_is_told():
 
 
 def test_missing_packages_are_told(monkeypatch):
-    monkeypatch.setattr(OnnxRuntime, "needs", ("onnx", "no_such_package"))
+    monkeypatch.setattr(imcomp.export.writing, "NEEDS", ("onnx", "no_such_package"))
     with pytest.raises(InputError, match=r"^backend=onnx needs no_such_package; pip install 'imcomp\[onnx\]', or give"):
         build_backend("onnx", network())
 
@@ -148,7 +149,7 @@ def test_what_cannot_be_compiled_is_told(monkeypatch):
 
 
 def test_onnx_refuses_bfloat16(monkeypatch):
-    monkeypatch.setattr(OnnxRuntime, "needs", ())
+    monkeypatch.setattr(imcomp.export.writing, "NEEDS", ())
     backend = build_backend("onnx", network())
     with (
         torch.autocast("cpu", torch.bfloat16),

@@ -83,6 +83,7 @@ def test_every_commands_help_lists_its_keys(command, name):
     known = {"train": "max_epochs: 5", "predict": "input: ???", "evaluate": "part: val", "benchmark": "suite: all"}
     known |= {"publish": "card: ???", "compare": "runs: ???"}
     known |= {"pack": "form: encoded"}
+    known |= {"export": "format: onnx"}
     assert known[name] in out
 
 
@@ -156,6 +157,10 @@ MISTAKES = [
     (["evaluate"], "no checkpoint; give ckpt=PATH"),
     (["compare", "a", "b"], "a holds no run (no config.yaml); give a folder"),
     (["compare", "a"], "1 runs to compare; give two runs' folders"),
+    (["export", "ckpt=nowhere.ckpt"], "no checkpoint nowhere.ckpt; give"),
+    (["export", "ckpt=a.ckpt", "format=tflite"], "format=tflite is unknown; choose from onnx, torch_export"),
+    (["export", "ckpt=a.ckpt", "opset=new"], "opset=new is a str; expected int"),
+    (["export", "ckpt=a.ckpt", "output=a.png"], "output=a.png does not end in .onnx"),
 ]
 
 
@@ -299,6 +304,21 @@ def test_predicting_names_what_cannot_be_read(command, tmp_path, checkpoint):
     assert not (tmp_path / "outputs").exists()  # predicting leaves nothing but its output
 
 
+@pytest.mark.slow
+def test_exporting_says_where_and_how_near_and_predicting_takes_the_file(command, tmp_path, checkpoint):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    code, out, err = command("export", f"ckpt={checkpoint}", "output=signs.onnx")
+    assert (code, err) == (0, "")
+    assert out.startswith("exported: signs.onnx (")
+    assert "its pixels differ from the network's by at most" in out
+    assert [*tmp_path.iterdir()] == [tmp_path / "signs.onnx"]
+    Image.effect_noise((50, 40), 50).save(tmp_path / "a.png")
+    code, out, err = command("predict", "ckpt=signs.onnx", "input=a.png")
+    assert (code, err) == (0, "")
+    assert "completed 1 of 1 pictures: completed" in out
+
+
 @pytest.mark.parametrize(
     ("option", "words"),
     [
@@ -346,6 +366,7 @@ def test_the_script_tells_a_mistake_in_one_line(tmp_path):
         ("scripts/pack.py", ["--help"], "form: encoded"),
         ("scripts/benchmark.py", ["--help"], "suite: all"),
         ("scripts/publish.py", ["--help"], "card: ???"),
+        ("scripts/export.py", ["--help"], "format: onnx"),
     ],
 )
 def test_the_scripts_show_what_there_is(script, arguments, words):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from imcomp.models.fourier import irfft2, rfft2
 from imcomp.models.options import check_at_least
 
 
@@ -160,13 +161,10 @@ class FourierUnit(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         # float32 under any precision: a half-precision FFT takes powers of two only and exists on CUDA alone, bfloat16
         # has none; autocast leaves the FFT as it is
-        spectrum = torch.fft.rfft2(features.float(), norm="ortho")
+        spectrum = torch.cat(rfft2(features.float()), dim=1)
         # back to the layer's precision, which the convolution's weights have when a whole network is half-precision
-        parts = torch.cat([spectrum.real, spectrum.imag], dim=1).to(features.dtype)
-        real, imaginary = self.convolve(parts).float().chunk(2, dim=1)
-        # the size is given: half a spectrum does not tell an odd width from an even one
-        output: Tensor = torch.fft.irfft2(torch.complex(real, imaginary), s=features.shape[-2:], norm="ortho")
-        return output.to(features.dtype)
+        real, imaginary = self.convolve(spectrum.to(features.dtype)).float().chunk(2, dim=1)
+        return irfft2(real, imaginary, features.shape[-1]).to(features.dtype)
 
 
 def _normed(convolution: nn.Conv2d | nn.ConvTranspose2d | FourierConv) -> list[nn.Module]:

@@ -19,7 +19,7 @@ from imcomp.benchmark.protocol import Protocol
 from imcomp.benchmark.readings import Reading
 from imcomp.benchmark.rivals import FILES, Classical, ReferenceCompleting, ReferenceFiles, grey_images
 from imcomp.benchmark.timing import per_second
-from imcomp.inference import Completer
+from imcomp.inference import TorchCompleter
 from imcomp.prediction import Inputs
 from imcomp.prediction import predict as predict_files
 
@@ -94,7 +94,7 @@ class Completing:
 
     def __call__(self, seconds: float) -> Reading:
         protocol = self.protocol
-        completer = Completer(self.checkpoint, protocol.device, **self.options)
+        completer = TorchCompleter(self.checkpoint, protocol.device, **self.options)
         images = cycle(grey_images(protocol))
         hole = np.zeros((protocol.size, protocol.size), dtype=np.uint8)
         hole[protocol.rows, protocol.rows] = 255
@@ -125,7 +125,7 @@ class Files:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, seconds: float) -> Reading:
-        completer = Completer(self.checkpoint, self.protocol.device)
+        completer = TorchCompleter(self.checkpoint, self.protocol.device)
         inputs = Inputs(self.protocol.folder, self.protocol.paths[:FILES])
         with TemporaryDirectory(dir=self.protocol.work) as folder:
             started = time.perf_counter()
