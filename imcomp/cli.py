@@ -83,8 +83,8 @@ def predict(cfg: "DictConfig") -> None:
 
 
 def evaluate(cfg: "DictConfig") -> None:
-    """Score a checkpoint and classical fills."""
-    from imcomp.evaluation import evaluate as run_evaluation
+    """Compare checkpoints and classical fills."""
+    from imcomp.evaluation.running import evaluate as run_evaluation
 
     run_evaluation(cfg)
 
@@ -170,7 +170,7 @@ def compare(cfg: "DictConfig") -> None:
 COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
     "train": (train, "train a network to fill holes"),
     "predict": (predict, "complete pictures with a trained network"),
-    "evaluate": (evaluate, "score a network beside classical fills"),
+    "evaluate": (evaluate, "compare networks and classical fills, with a report"),
     "publish": (publish, "make a checkpoint a small file of weights, with a model card"),
     "pack": (pack, "pack pictures into shards to stream from, or check such shards"),
     "export": (export, "write a network to a file that runs without imcomp"),

@@ -65,7 +65,7 @@ def write_card(name: str, facts: Mapping[str, Any], notes: Mapping[str, str], ke
         ("", ""),
         ("network", f"`{options['network']}`, {facts['parameters']:,} parameters"),
         ("pictures", pictures),
-        ("holes", _words(data["mask"])),
+        ("holes", describe_mask(data["mask"])),
         ("weights", kept),
     ]
     parts = [
@@ -104,7 +104,7 @@ def _table(evaluation: Mapping[str, Any]) -> str:
     split = f", {pictures['split']} split, seed {pictures['seed']}" if pictures.get("split") else ""
     what = (
         f"{pictures['count']:,} pictures of {pictures['source']}, {pictures['part']}{split},"
-        f" holes {_words(pictures['mask'])}:"
+        f" holes {describe_mask(pictures['mask'])}:"
     )
     metrics = [key for key in _METRICS if all(key in one["scores"] for one in entrants.values())]
     lines = [f"| | {' | '.join(_METRICS[key] for key in metrics)} |", f"|---|{'---|' * len(metrics)}"]
@@ -119,6 +119,7 @@ def _interval(score: Mapping[str, float | None]) -> str:
     return f"{score['mean']:.4g} ({score['low']:.4g} to {score['high']:.4g})"
 
 
-def _words(mask: Mapping[str, Any]) -> str:
+def describe_mask(mask: Mapping[str, Any]) -> str:
+    """Word a hole's options, such as `center (size 40)`."""
     options = ", ".join(f"{key} {value}" for key, value in mask.items() if key != "name" and value is not None)
-    return f"`{mask['name']}` ({options})" if options else f"`{mask['name']}`"
+    return f"{mask['name']} ({options})" if options else str(mask["name"])

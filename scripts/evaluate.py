@@ -1,4 +1,4 @@
-"""Score a checkpoint: ``python scripts/evaluate.py ckpt=PATH [key=value ...]``; ``--help`` lists the keys."""
+"""Compare checkpoints: ``python scripts/evaluate.py ckpt=PATH [key=value ...]``; ``--help`` lists the keys."""
 
 from imcomp.cli import run
 

@@ -5,16 +5,17 @@ import sys
 import numpy as np
 import pytest
 
-from imcomp.baselines import BASELINES, choose_baselines, rim_mean, unavailable
+from imcomp.baselines import BASELINES, choose_baselines, fill_all, rim_mean, unavailable
 from imcomp.errors import InputError
 
 every_baseline = pytest.mark.parametrize("name", BASELINES)
 
 
 @pytest.fixture(autouse=True)
-def needs_opencv(request):
-    if "name" in request.fixturenames and request.getfixturevalue("name") != "rim_mean":
-        pytest.importorskip("cv2")
+def needs_its_package(request):
+    package = {"biharmonic": "skimage", "telea": "cv2", "navier_stokes": "cv2"}
+    if "name" in request.fixturenames and (needed := package.get(request.getfixturevalue("name"))):
+        pytest.importorskip(needed)
 
 
 def noise(*shape, seed=0):
@@ -110,6 +111,7 @@ def test_wrong_arrays_are_named(name, picture, cut, words):
 
 def test_choosing():
     pytest.importorskip("cv2")
+    pytest.importorskip("skimage")
     assert unavailable() == {}
     assert choose_baselines() == (BASELINES, {})
     assert choose_baselines([]) == ({}, {})
@@ -119,12 +121,36 @@ def test_choosing():
 
 
 def test_without_opencv_its_methods_are_left_out_with_a_reason(monkeypatch):
+    pytest.importorskip("skimage")
     monkeypatch.setitem(sys.modules, "cv2", None)  # makes the import fail
     chosen, skipped = choose_baselines()
-    assert list(chosen) == ["rim_mean"]
+    assert list(chosen) == ["rim_mean", "biharmonic"]
     assert list(skipped) == ["telea", "navier_stokes"]
     assert "pip install imcomp[opencv]" in skipped["telea"]
     with pytest.raises(InputError, match="baseline 'telea' cannot run: OpenCV"):
         choose_baselines(["telea"])
     with pytest.raises(InputError, match="pip install"):
         BASELINES["telea"](noise(8, 8), hole(8, 2, 2, 4, 4))
+
+
+def test_without_scikit_image_biharmonic_is_left_out_with_a_reason(monkeypatch):
+    pytest.importorskip("cv2")
+    monkeypatch.setitem(sys.modules, "skimage.restoration", None)
+    chosen, skipped = choose_baselines()
+    assert list(chosen) == ["rim_mean", "telea", "navier_stokes"]
+    assert "pip install imcomp[reference]" in skipped["biharmonic"]
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (16, 16, 3)])
+def test_biharmonic_goes_on_with_a_slope(shape):
+    pytest.importorskip("skimage")
+    slope = np.broadcast_to(np.arange(0, 160, 10, dtype=np.uint8).reshape(16, 1, *[1] * (len(shape) - 2)), shape).copy()
+    cut = hole(16, 6, 6, 10, 10)
+    assert np.abs(BASELINES["biharmonic"](slope, cut).astype(int) - slope).max() <= 1
+
+
+def test_filling_many_keeps_the_order_and_tells_the_time():
+    pictures = [np.full((4, 4), level, dtype=np.uint8) for level in (10, 20, 30)]
+    filled, seconds = fill_all(rim_mean, pictures, [hole(4, 1, 1, 3, 3)] * 3)
+    assert [int(one[1, 1]) for one in filled] == [10, 20, 30]
+    assert seconds >= 0

@@ -3,26 +3,35 @@ import math
 import numpy as np
 import pytest
 import torch
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from imcomp.metrics import (
     TOLERANCE,
+    ByArea,
     HoleAccuracy,
+    MaskedMAE,
     MaskedMSE,
     MaskedPSNR,
+    MaskedSSIM,
     MeanOverPictures,
+    complete,
     hole_accuracy,
+    hole_mae,
     hole_metrics,
     hole_psnr,
+    hole_scores,
+    window_ssim,
 )
 
+EVERY = [MaskedMSE, MaskedMAE, HoleAccuracy, MaskedPSNR, MaskedSSIM]
 
-def random_batch(count, seed):
+
+def random_batch(count, seed, size=(12, 13)):
     """Outputs as wrong as they come near the tolerance, and holes of many sizes."""
     rng = np.random.default_rng(seed)
-    target = rng.random((count, 3, 6, 5), dtype=np.float32)
+    target = rng.random((count, 3, *size), dtype=np.float32)
     noise = rng.normal(0, rng.uniform(0.02, 0.14, (count, 1, 1, 1)), target.shape).astype(np.float32)
-    mask = rng.random((count, 1, 6, 5)) < rng.uniform(0.1, 0.9, (count, 1, 1, 1))
+    mask = rng.random((count, 1, *size)) < rng.uniform(0.1, 0.9, (count, 1, 1, 1))
     mask[:, :, 0, 0] = True
     return tuple(torch.from_numpy(array) for array in (target + noise, target, mask.astype(np.float32)))
 
@@ -79,7 +88,7 @@ def test_scores_do_not_depend_on_the_batches():
     assert scores([whole]) == pytest.approx(scores(UNEVEN), rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", [MaskedMSE, HoleAccuracy, MaskedPSNR])
+@pytest.mark.parametrize("kind", [*EVERY, lambda: ByArea(hole_mae)])
 def test_two_processes_give_what_one_gives(kind):
     one, first, second = kind(), kind(), kind()
     for batch in UNEVEN:
@@ -92,7 +101,7 @@ def test_two_processes_give_what_one_gives(kind):
     for name, reduce in first._reductions.items():
         setattr(first, name, reduce(torch.stack([getattr(first, name), getattr(second, name)])))
 
-    assert first.compute().item() == pytest.approx(one.compute().item(), rel=1e-6)
+    assert first.compute().numpy() == pytest.approx(one.compute().numpy(), rel=1e-6, nan_ok=True)
 
 
 def test_a_process_without_pictures_does_not_matter():
@@ -158,9 +167,9 @@ def test_a_perfect_completion_scores_best():
     assert scores([(output, target, mask)]) == {"mse": 0.0, "accuracy": 1.0, "psnr": 100.0}
 
 
-@pytest.mark.parametrize("kind", [MaskedMSE, HoleAccuracy, MaskedPSNR])
+@pytest.mark.parametrize("kind", EVERY)
 def test_pictures_without_a_hole_do_not_count(kind):
-    output, target, mask = wrong(200, 20, 0)
+    output, target, mask = wrong(200, 20, 0, size=(11, 20))
     expected = score(kind(), output[1:2], target[1:2], mask[1:2])
     mask[[0, 2]] = 0
 
@@ -170,7 +179,7 @@ def test_pictures_without_a_hole_do_not_count(kind):
     assert metric.count == 1
 
 
-@pytest.mark.parametrize("kind", [MaskedMSE, HoleAccuracy, MaskedPSNR])
+@pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
 def test_nothing_counted_is_nan(kind):
     output, target, mask = wrong(3)
@@ -224,3 +233,105 @@ def test_a_mean_of_means_counts_pictures():
     metric.update(torch.tensor(0.0), torch.tensor(0))
 
     assert metric.compute() == 2
+
+
+def test_mae_is_the_mean_over_pictures_and_channels():
+    output, target, mask = wrong(100, 0)  # half of the hole off by 1
+    assert hole_mae(output, target, mask).tolist() == [0.5, 0]
+    assert score(MaskedMAE(), -output, target, mask) == 0.25
+    assert hole_mae(output.expand(-1, 3, -1, -1), target.expand(-1, 3, -1, -1), mask).tolist() == [0.5, 0]
+
+
+def picture_pair(seed, channels=1, size=(48, 40)):
+    rng = np.random.default_rng(seed)
+    target = rng.random((1, channels, *size), dtype=np.float32)
+    return torch.from_numpy(target + rng.normal(0, 0.3, target.shape).astype(np.float32)), torch.from_numpy(target)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("hole", [(14, 14, 24, 20), (10, 11, 11, 12), (20, 15, 37, 29)])
+def test_ssim_is_scikit_images_of_the_window_round_the_hole(channels, hole):
+    output, target = picture_pair(1, channels)
+    top, left, bottom, right = hole
+    mask = torch.zeros(1, 1, 48, 40)
+    mask[..., top:bottom, left:right] = 1
+    window = np.s_[..., top - 10 : bottom + 10, left - 10 : right + 10]
+
+    expected = structural_similarity(
+        complete(output, target, mask)[0].numpy()[window],
+        target[0].numpy()[window],
+        data_range=1,
+        gaussian_weights=True,
+        use_sample_covariance=False,
+        channel_axis=0,
+    )
+
+    assert window_ssim(output, target, mask).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_ssim_does_not_depend_on_what_is_far_from_the_hole():
+    output, target = picture_pair(2)
+    mask = torch.zeros(1, 1, 48, 40)
+    mask[..., 5:9, 5:9] = 1
+    other = target.clone()
+    other[..., 30:, 30:] = 0
+    assert window_ssim(output, other, mask) == window_ssim(output, target, mask)
+
+
+def test_ssim_of_a_free_form_hole_counts_every_window_that_touches_it():
+    output, target = picture_pair(3)
+    mask = torch.zeros(1, 1, 48, 40)
+    mask[..., 12, 12] = mask[..., 30, 20] = 1
+    _, similarity = structural_similarity(
+        complete(output, target, mask)[0, 0].numpy(),
+        target[0, 0].numpy(),
+        data_range=1,
+        gaussian_weights=True,
+        use_sample_covariance=False,
+        full=True,
+    )
+    touching = np.zeros((48, 40), dtype=bool)
+    touching[7:18, 7:18] = touching[25:36, 15:26] = True
+    assert window_ssim(output, target, mask).item() == pytest.approx(similarity[touching].mean(), abs=1e-5)
+
+
+def test_ssim_needs_room_for_a_window():
+    assert math.isnan(window_ssim(*wrong(3, size=(10, 20))).item())
+    assert window_ssim(*wrong(0, size=(11, 11))).item() == 1
+
+
+def test_completing_clamps_and_keeps_what_is_known():
+    output = torch.tensor([[[[2.0, -1.0, 0.5, 0.5]]]])
+    target = torch.tensor([[[[0.1, 0.2, 0.3, 0.4]]]])
+    mask = torch.tensor([[[[1.0, 1.0, 1.0, 0.0]]]])
+    assert torch.equal(complete(output, target, mask), torch.tensor([[[[1.0, 0.0, 0.5, 0.4]]]]))
+
+
+def test_all_scores_of_each_picture():
+    output, target, mask = wrong(200, 0, size=(11, 20))
+    found = hole_scores(output, target, mask)
+    assert set(found) == {"mse", "mae", "psnr", "ssim", "accuracy"}
+    assert found["mse"].tolist() == found["mae"].tolist() == [pytest.approx(200 / 220), 0]
+    assert found["accuracy"].tolist() == [0, 1]
+    assert found["ssim"][1] == 1
+    assert found["psnr"][1] == 100
+
+
+def test_by_area():
+    output, target, mask = wrong(200, 100, 50, 0)
+    mask[1, :, 5:] = 0  # a half, wrong everywhere
+    mask[2, :, 5:] = 0  # a half, wrong in one of two
+    mask[3] = 0  # no hole
+    metric = ByArea(MaskedMSE().score, edges=(0, 0.25, 0.5, 1))
+    metric.update(output, target, mask)
+    assert metric.count.tolist() == [0, 2, 1]
+    means = metric.compute().tolist()
+    assert math.isnan(means[0])
+    assert means[1:] == [0.75, 1]
+
+
+def test_the_bins_hold_every_hole():
+    metric = ByArea(hole_mae)
+    for batch in UNEVEN:
+        metric.update(*batch)
+    assert metric.count.sum() == sum(len(batch[0]) for batch in UNEVEN)

@@ -9,7 +9,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from imcomp.cli import config_dir
 from imcomp.errors import InputError
-from imcomp.overrides import check_groups, expand_rerun, expand_resume, explain, mask_as_file, runs_as_list
+from imcomp.overrides import (
+    check_groups,
+    expand_rerun,
+    expand_resume,
+    explain,
+    mask_as_file,
+    runs_as_list,
+    stored_command,
+)
 
 
 @pytest.fixture
@@ -246,3 +254,23 @@ class TestRerun:
 def test_folders_without_a_key_are_runs():
     assert parsed(runs_as_list(["a b", "c", "output=d.md"])) == {"runs": ["a b", "c"], "output": "d.md"}
     assert runs_as_list(["--help"]) == ["--help"]
+
+
+def test_the_command_of_a_run_without_the_folders_of_its_machine(make_run):
+    run = make_run(
+        overrides=(
+            *(
+                "experiment=fast",
+                "data.root=/home/somebody/data",
+                "paths.outputs=/tmp/out",
+                "data.cache_dir=/tmp/cache",
+            ),
+            *("model.channels=[4,8]", "init=gtsrb-fast", "hydra.run.dir=/tmp/run", "+trainer.limit_val_batches=2"),
+        )
+    )
+    command = "python train.py experiment=fast data.root=PATH 'model.channels=[4,8]' init=gtsrb-fast"
+    assert stored_command(run / "checkpoints" / "best.ckpt") == f"{command} +trainer.limit_val_batches=2"
+
+
+def test_a_checkpoint_that_lies_in_no_runs_folder_has_no_command(tmp_path):
+    assert stored_command(tmp_path / "best.ckpt") is None

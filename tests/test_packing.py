@@ -18,7 +18,7 @@ from imcomp.config import build
 from imcomp.data.shards.reading import ShardSource
 from imcomp.data.shards.transport import _downloader
 from imcomp.errors import InputError
-from imcomp.evaluation import evaluate
+from imcomp.evaluation.running import evaluate
 from imcomp.packing import pack_as_configured
 from imcomp.training import train
 
@@ -410,5 +410,5 @@ def test_a_network_trained_on_shards_is_evaluated_on_them(shards, config, tmp_pa
         data = ("data=stream", f"data.root={shards}", "baselines=[]", f"paths.output_dir={tmp_path / 'scores'}")
         scores = evaluate(compose("evaluate", [checkpoint, *data]))
 
-    assert scores["count"] == 12
-    assert scores["mse"] == pytest.approx(best["val/mse"], rel=1e-5)
+    assert scores["pictures"]["count"] == 12
+    assert scores["entrants"]["run"]["scores"]["mse"]["mean"] == pytest.approx(best["val/mse"], rel=1e-5)

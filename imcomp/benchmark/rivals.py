@@ -4,18 +4,16 @@ Like the reference it imports none of Lightning, so that its time and memory are
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from imcomp.baselines import BASELINES, choose_baselines
+from imcomp.baselines import choose_baselines
 from imcomp.benchmark.floor import count_work, loading_work
 from imcomp.benchmark.protocol import Protocol
 from imcomp.benchmark.readings import Reading
@@ -125,7 +123,7 @@ class Classical:
 
     Attributes:
         protocol: the pictures.
-        method: a key of ``BASELINES``, or `biharmonic`.
+        method: a key of ``BASELINES``.
     """
 
     protocol: Protocol
@@ -134,11 +132,7 @@ class Classical:
     def __call__(self, seconds: float) -> Reading:
         hole = np.zeros((self.protocol.size, self.protocol.size), dtype=bool)
         hole[self.protocol.rows, self.protocol.rows] = True
-        fill: Callable[[Any, Any], Any]
-        if self.method in BASELINES:
-            fill = choose_baselines([self.method])[0][self.method]
-        else:
-            fill = scikit_image().restoration.inpaint_biharmonic
+        fill = choose_baselines([self.method])[0][self.method]
         pictures = cycle([np.asarray(image) for image in grey_images(self.protocol)])
 
         def step() -> int:

@@ -1,0 +1,1 @@
+"""Comparing networks and classical fills: the same pictures and holes, scores with intervals, a report."""
