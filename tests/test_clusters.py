@@ -91,6 +91,7 @@ def test_a_sweep_is_one_slurm_array_and_a_preempted_trial_is_queued_again(tmp_pa
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="SLURM: pip install 'imcomp[cluster]'")
     slurm = tmp_path / "slurm"
     arguments = [*SWEEP, "hydra/launcher=slurm", "trainer.max_epochs=60", "callbacks.early_stopping=null"]
+    arguments.append("resume=auto")
 
     process = start(*arguments, cwd=tmp_path, **slurm_commands(slurm))
     deadline = time.monotonic() + 200
@@ -107,6 +108,8 @@ def test_a_sweep_is_one_slurm_array_and_a_preempted_trial_is_queued_again(tmp_pa
     assert "#SBATCH --signal=USR2@300" in script
     assert (slurm / "requeued-1000_0").exists()
     assert not (slurm / "requeued-1000_1").exists()
+    resumed = ["last.ckpt" in file.read_text() for file in sorted(tmp_path.glob("outputs/multirun/*/*/config.yaml"))]
+    assert resumed == [True, False]
     assert sorted(trials(tmp_path)) == ["0", "1"]
 
 

@@ -337,7 +337,9 @@ class InpaintingDataModule(pl.LightningDataModule):
 
     def _in_order(self, part: Part) -> DataLoader[tuple[Tensor, int]]:
         dataset = self.dataset(part)
-        return DataLoader(dataset, sampler=ShareSampler(len(dataset), *place_among()), **self._loader_options())
+        connected = isinstance(dataset, ShardDataset)
+        sampler = ShareSampler(len(dataset), *place_among(), connected=connected)
+        return DataLoader(dataset, sampler=sampler, **self._loader_options())
 
     def _loader_options(self) -> dict[str, Any]:
         workers = self.num_workers

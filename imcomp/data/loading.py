@@ -174,10 +174,12 @@ class ShareSampler(Sampler[int]):
         count: of positions.
         rank: this process's number.
         processes: how many there are.
+        connected: each process takes one piece, as suits shards; else they take turns.
     """
 
-    def __init__(self, count: int, rank: int, processes: int) -> None:
-        self.share = range(rank, count, processes)
+    def __init__(self, count: int, rank: int, processes: int, *, connected: bool = False) -> None:
+        piece = range(count * rank // processes, count * (rank + 1) // processes)
+        self.share = piece if connected else range(rank, count, processes)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.share)

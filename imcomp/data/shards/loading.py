@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
-from imcomp.data.loading import EpochSampler, PictureDataset, prepare
+from imcomp.data.loading import SPARE, EpochSampler, PictureDataset, place_among, prepare
 from imcomp.data.masks import mix_seeds
 from imcomp.data.shards.manifest import PARTS
 from imcomp.data.shards.reading import ShardSource
@@ -41,7 +40,7 @@ class ShardDataset(PictureDataset):
         self._block: int | None = None
 
     def __getitems__(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        indices = [self.indices[position] for position in positions]
+        indices = [self.indices[max(position, 0)] for position in positions]
         self._look_ahead(indices)
         items = [self.source.item(index) for index in indices]
         numbers = [item.number for item in items]
@@ -52,7 +51,8 @@ class ShardDataset(PictureDataset):
             pictures = [torch.from_numpy(self.source.pixels(item)) for item in items]
         else:
             pictures = [prepare(self.source.decode(item), self.channels, self.size, self.fit) for item in items]
-        return torch.stack(pictures), torch.tensor(numbers)
+        known = torch.tensor(numbers)
+        return torch.stack(pictures), known.where(torch.tensor(positions) != SPARE, SPARE)
 
     def _look_ahead(self, indices: Sequence[int]) -> None:
         """Have the shards of this block and the next one fetched while this one is read."""
@@ -71,8 +71,8 @@ class ShardSampler(EpochSampler):
     """Every picture of a part once, in an order that depends on seed, epoch and the number of processes alone.
 
     Shards are shuffled, and their pictures dealt out in one piece to each process, so that a shard is read by one of
-    them, or by two where a cut goes through it. A process shuffles the pictures of `window` shards at a time. Nothing
-    is ever held of the other pictures, however many there are.
+    them, or by two where a cut goes through it; those that get one picture less get a `SPARE` at the end. A process
+    shuffles the pictures of `window` shards at a time. Nothing is ever held of the others, however many there are.
 
     Args:
         dataset: the part.
@@ -81,10 +81,10 @@ class ShardSampler(EpochSampler):
 
     def __init__(self, dataset: ShardDataset, seed: int) -> None:
         # not of `EpochSampler`, which keeps all positions
-        distributed = dist.is_available() and dist.is_initialized()
-        processes, rank = (dist.get_world_size(), dist.get_rank()) if distributed else (1, 0)
+        rank, processes = place_among()
         DistributedSampler.__init__(self, dataset, processes, rank, seed=seed)
         self.count, self.start = len(dataset), 0
+        self.own = range(self.count * rank // processes, self.count * (rank + 1) // processes)
         self.dataset: ShardDataset = dataset
         self.window = dataset.source.shuffle_shards
         starts = dataset.source.starts
@@ -94,7 +94,7 @@ class ShardSampler(EpochSampler):
         runs = self._own_runs()
         own = torch.from_numpy(runs[:, 0] + self.dataset.shards.start)
         self.dataset.order.fill_(-1)
-        self.dataset.order[: len(own)] = own[: len(self.dataset.order)]
+        self.dataset.order[: len(own)] = own
         start, self.start = self.start, 0
         return self._positions(runs, start)
 
@@ -104,17 +104,12 @@ class ShardSampler(EpochSampler):
         order = torch.randperm(len(self._starts) - 1, generator=generator).numpy()
         ends = np.cumsum(np.diff(self._starts)[order])
         begins = ends - np.diff(self._starts)[order]
-        pieces, at, left = [], self.rank * self.num_samples, self.num_samples
-        while left:  # round and round, where the pictures do not suffice for all processes
-            at %= self.count
-            stop = min(at + left, self.count)
-            near = np.arange(np.searchsorted(ends, at, side="right"), np.searchsorted(begins, stop, side="left"))
-            first = np.maximum(at - begins[near], 0)
-            end = np.minimum(stop, ends[near]) - begins[near]
-            pieces.append(np.stack([order[near], first, end], axis=1))
-            left -= stop - at
-            at = stop
-        return np.concatenate(pieces)
+        near = np.arange(
+            np.searchsorted(ends, self.own.start, side="right"), np.searchsorted(begins, self.own.stop, side="left")
+        )
+        first = np.maximum(self.own.start - begins[near], 0)
+        end = np.minimum(self.own.stop, ends[near]) - begins[near]
+        return np.stack([order[near], first, end], axis=1)
 
     def _positions(self, runs: np.ndarray[tuple[int, int], np.dtype[np.int64]], start: int) -> Iterator[int]:
         for block, first in enumerate(range(0, len(runs), self.window)):
@@ -128,3 +123,4 @@ class ShardSampler(EpochSampler):
             shuffled: list[int] = positions[torch.randperm(count, generator=generator).numpy()].tolist()
             yield from shuffled[start:]
             start = 0
+        yield from [SPARE] * (self.num_samples - len(self.own) - start)

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from imcomp.data.loading import ResumableLoader, whole_batch
+from imcomp.data.loading import SPARE, ResumableLoader, ShareSampler, whole_batch
 from imcomp.data.shards.loading import ShardDataset, ShardSampler
 from imcomp.data.shards.packing import pack
 from imcomp.data.shards.reading import ShardSource
@@ -99,13 +99,22 @@ def test_processes_share_the_shards_out(packed, monkeypatch, processes):
         sampler = ShardSampler(pictures, seed=0)
         shares.append(list(sampler))
         assert len(shares[-1]) == len(sampler) == -(-TRAIN // processes)
-        shards.append(pictures.source.places(shares[-1]))
+        shards.append(pictures.source.places([position for position in shares[-1] if position != SPARE]))
+        _, indices = pictures.__getitems__(shares[-1])
+        assert indices.tolist() == [7 * place % 60 if place != SPARE else SPARE for place in shares[-1]]
 
     dealt = [*itertools.chain(*shares)]
-    assert {*dealt} == {*range(TRAIN)}
-    assert len(dealt) - TRAIN < processes  # so many come twice, that all get as many
+    assert sorted(position for position in dealt if position != SPARE) == [*range(TRAIN)]
+    assert all(share.count(SPARE) <= 1 for share in shares)  # so that all get as many
+    assert all(SPARE not in share[:-1] for share in shares)
     if processes < 7:  # each reads its own, and at most one with each neighbour
         assert sum(map(len, shards)) <= len({*itertools.chain(*shards)}) + processes
+
+
+def test_processes_that_validate_read_a_piece_each():
+    shares = [[*ShareSampler(10, rank, 3, connected=True)] for rank in range(3)]
+
+    assert shares == [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9]]
 
 
 def test_a_sampler_starts_late_once(packed):
