@@ -22,7 +22,7 @@ from imcomp.data.shards.reading import ShardSource
 from imcomp.data.splits import Part
 from imcomp.data.synthetic import SyntheticSource
 from imcomp.errors import InputError
-from imcomp.files import write_text
+from imcomp.files import remove_leftovers, write_text
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,7 @@ class FolderSource:
     def _check(self, names: list[str], workers: int, folder: Path | None) -> list[BadPicture]:
         if folder is None:
             return check_pictures(self.root, names, workers=workers, max_pixels=self.max_pixels)
+        remove_leftovers(folder)
         key = json.dumps([PIL.__version__, self.max_pixels, self._stamp])
         memory = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         doubtful = names

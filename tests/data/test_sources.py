@@ -1,6 +1,8 @@
 import json
 import logging
 import os
+import subprocess
+import sys
 from urllib.error import URLError
 
 import pytest
@@ -344,3 +346,15 @@ def test_where_nothing_can_be_remembered_files_are_checked_each_time(picture_fol
         assert len(FolderSource(picture_folder, cache_dir=tmp_path / "cache")) == 20
 
     assert "checked again at the next start" in caplog.text
+
+
+def test_what_a_killed_process_had_begun_to_remember_is_removed(picture_folder, tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = tmp_path / "checks" / f".{ended.pid}.0123.json"
+    left.parent.mkdir()
+    left.touch()
+
+    FolderSource(picture_folder, cache_dir=tmp_path)
+
+    assert not left.exists()

@@ -1,4 +1,4 @@
-"""What is killed: training, making a cache, completing a folder. Each on tiny pictures, so that it takes seconds."""
+"""What is killed: training, packing, caching, completing. Each on tiny pictures, so that it takes seconds."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from PIL import Image
 from imcomp.cli import config_dir
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.inference import Completer
+from imcomp.packing import pack_as_configured
 from imcomp.prediction import find_inputs, predict
 from imcomp.training import train
 from tests.faults.harness import Subject, digests
@@ -93,6 +94,18 @@ def _predict(place: Path, shared: Path) -> None:
     predict(completer, find_inputs(str(shared / "pictures"), place / "completed"), place / "completed", seed=0)
 
 
+def _pack(place: Path, shared: Path) -> None:
+    with initialize_config_dir(str(config_dir())):
+        cfg = compose(
+            "pack",
+            [
+                *(f"data.root={shared / 'pictures'}", "data.cache=off", f"output={place / 'shards'}"),
+                *("form=resized", "data.size=64", "shard_mb=0.2", "workers=1", "paths.output_dir=null"),
+            ],
+        )
+    pack_as_configured(cfg)
+
+
 def _train_and_draw(shared: Path) -> None:
     """A checkpoint, and what it is to complete."""
     _draw_pictures(shared / "pictures", 60)
@@ -108,6 +121,13 @@ SUBJECTS = {
             _train,
             _trained,
             lambda shared: _draw_pictures(shared / "pictures", 80),
+        ),
+        Subject(
+            "packing",
+            "python scripts/pack.py form=resized, 2,000 pictures into shards of 0.2 MB",
+            _pack,
+            lambda place: digests(place / "shards"),
+            lambda shared: _draw_pictures(shared / "pictures", 2000),
         ),
         Subject(
             "caching",

@@ -20,7 +20,7 @@ from imcomp.data.shards.manifest import NAME, PARTS, Manifest, Shard, parse_mani
 from imcomp.data.sources import left_out
 from imcomp.data.splits import Part
 from imcomp.errors import InputError
-from imcomp.files import write_text
+from imcomp.files import remove_leftovers, write_text
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +76,12 @@ def pack(packing: Packing, folder: Path, workers: int) -> Manifest:
 def _begin(plan: Mapping[str, Any], folder: Path) -> Manifest | None:
     """Note the plan in the folder, or compare it with the one that is there; the manifest where all is done."""
     manifest, noted = folder / NAME, folder / _PLAN
+    remove_leftovers(folder)
     if manifest.is_file():
         found = parse_manifest(manifest.read_text(encoding="utf-8"), str(manifest))
         if found.plan != _digest(plan):
             raise InputError(f"{folder} holds other shards, packed to their end; give another output")
+        noted.unlink(missing_ok=True)  # killed between the last two steps
         return found
     if noted.is_file():
         earlier = json.loads(noted.read_text(encoding="utf-8"))

@@ -3,6 +3,8 @@ import json
 import multiprocessing
 import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -124,6 +126,20 @@ def test_a_stopped_packing_goes_on_to_the_same_bytes(packing, packed, grey_folde
     pack(packing(), folder, workers=1)
 
     assert [path.stat().st_mtime_ns for path in finished] == times
+    assert tree(folder) == tree(packed)
+
+
+def test_a_packing_killed_at_its_first_or_last_step_leaves_nothing_behind(packing, packed, tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    (folder / f".{ended.pid}..plan.json").touch()
+    pack(packing(), folder, workers=1)
+    assert tree(folder) == tree(packed)
+
+    (folder / ".plan.json").touch()  # the manifest is there, and the plan was to be removed
+    pack(packing(), folder, workers=1)
     assert tree(folder) == tree(packed)
 
 
