@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from imcomp import __version__
 from imcomp.errors import InputError, RunEnded
 from imcomp.overrides import (
+    add_loss_terms,
     check_groups,
     expand_rerun,
     expand_resume,
@@ -180,7 +181,7 @@ COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
 """Each command's function, which takes the composed config of the same name, and what it does."""
 
 REWRITES: dict[str, Callable[[list[str]], list[str]]] = {
-    "train": lambda arguments: expand_resume(expand_rerun(arguments)),
+    "train": lambda arguments: add_loss_terms(expand_resume(expand_rerun(arguments))),
     "predict": mask_as_file,
     "benchmark": suites_as_list,
     "compare": runs_as_list,

@@ -46,7 +46,8 @@ def build(config: DictConfig, where: str, **objects: Any) -> Any:
             raise
         cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         line = " ".join(str(cause).partition("\nfull_key:")[0].split())  # the place is told by `where`
-        raise InputError(line if where in line else f"{where}: {line}") from error
+        told = isinstance(cause, InputError) or where in line
+        raise InputError(line if told else f"{where}: {line}") from error
 
 
 def check_options(config: DictConfig, where: str, registry: Mapping[str, Callable[..., Any]], selector: str) -> None:
@@ -72,6 +73,30 @@ def check_options(config: DictConfig, where: str, registry: Mapping[str, Callabl
     check_arguments(registry[name], {str(key): value for key, value in values.items() if key not in own}, where)
 
 
+def check_terms(config: DictConfig, where: str, registry: Mapping[str, Callable[..., Any]]) -> None:
+    """Check a weighted sum: names, each with a weight, or with ``weight`` and what the registry's class takes.
+
+    Args:
+        config: the node.
+        where: its place in the config, for the errors.
+        registry: from names to classes.
+
+    Raises:
+        InputError: an unknown name or key, or a value of the wrong type.
+    """
+    terms: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    for name, given in terms.items():
+        place = f"{where}.{name}"
+        if name not in registry:
+            raise InputError(f"{place} is unknown; choose from {', '.join(sorted(registry))}")
+        options = given if isinstance(given, dict) else {"weight": given or 0.0}
+        weight = options.get("weight", 1.0)
+        if not fits(weight, float):
+            raise InputError(f"{place}={weight} is a {type(weight).__name__}; expected a weight")
+        own = {str(key): value for key, value in options.items() if key != "weight"}
+        check_arguments(registry[name], own, place, also=["weight"])
+
+
 def check_settings(config: Mapping[Any, Any], **hints: Any) -> None:
     """Check the keys that the program reads itself against types: ``check_settings(cfg, seed=int, init=str | None)``.
 
@@ -83,8 +108,14 @@ def check_settings(config: Mapping[Any, Any], **hints: Any) -> None:
             raise InputError(f"{key}={config[key]} is a {type(config[key]).__name__}; expected {_words(hint)}")
 
 
-def check_arguments(cls: Callable[..., Any], values: Mapping[str, Any], where: str) -> None:
+def check_arguments(cls: Callable[..., Any], values: Mapping[str, Any], where: str, also: Sequence[str] = ()) -> None:
     """Check values against the annotations of ``cls.__init__``; keys that start with an underscore are Hydra's.
+
+    Args:
+        cls: what takes them.
+        values: by name.
+        where: their place in the config, for the errors.
+        also: further keys that stand there, to suggest.
 
     Raises:
         InputError: a key that is no argument, or a value whose type does not fit the annotation.
@@ -93,7 +124,7 @@ def check_arguments(cls: Callable[..., Any], values: Mapping[str, Any], where: s
     parameters = {name: value for name, value in inspect.signature(init).parameters.items() if name != "self"}
     hints = typing.get_type_hints(init)
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
-    known = [f"{where}.{name}" for name in parameters]
+    known = [f"{where}.{name}" for name in (*parameters, *also)]
     for key, value in values.items():
         if key.startswith("_"):
             continue

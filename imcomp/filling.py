@@ -53,7 +53,9 @@ def fill(network: nn.Module, image: Tensor, mask: Tensor, box: Box | None = None
     return output
 
 
-def window_shown(network: nn.Module, size: tuple[int, int], box: Box | None, context: Context) -> Box:
+def window_shown(
+    network: nn.Module, size: tuple[int, int], box: Box | None, context: Context, margin: int | None = 0
+) -> Box:
     """What of a picture counts for `fill`: cut out, it gives the same numbers, to rounding.
 
     Args:
@@ -61,12 +63,13 @@ def window_shown(network: nn.Module, size: tuple[int, int], box: Box | None, con
         size: height and width of the picture, multiples of the network's ``multiple``.
         box: where all holes lie; None: anywhere.
         context: as for `fill`.
+        margin: pixels round the box that are wanted in any case; None: all.
     """
     plain: Any = network
-    if box is None or context is None:
-        return Box(0, 0, *size)
     reach = getattr(network, "reach", None) if context == "reach" else context
-    return window_of(box, size, reach=reach, multiple=plain.multiple)
+    if box is None or reach is None or margin is None:
+        return Box(0, 0, *size)
+    return window_of(box, size, reach=max(reach, margin), multiple=plain.multiple)
 
 
 def check_context(context: Context) -> Context:

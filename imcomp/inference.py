@@ -32,7 +32,7 @@ from imcomp.weights import read_checkpoint
 
 Hole = npt.NDArray[np.bool_]
 
-TRAINING_OPTIONS = frozenset({"init", "optimizer", "lr", "weight_decay", "scheduler", "fused", "channels_last"})
+TRAINING_OPTIONS = frozenset({"init", "optimizer", "lr", "weight_decay", "scheduler", "fused", "channels_last", "loss"})
 """Options of the ``InpaintingModule`` that say how a network is trained, and nothing of what it computes."""
 
 PRECISIONS = ("auto", "32", "bf16")

@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 from imcomp.batch import Batch
 from imcomp.box import Box
 from imcomp.filling import Context, check_context, fill, window_shown
-from imcomp.losses import masked_mse
+from imcomp.losses.summed import Terms, WeightedSum
 from imcomp.metrics import MeanOverPictures, hole_metrics
 from imcomp.models import build_network
 from imcomp.schedules import build_schedule, count_steps
@@ -26,7 +26,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.opt
 
 
 class InpaintingModule(pl.LightningModule):
-    """Trains a network to fill holes: mean squared error on the hole alone.
+    """Trains a network to fill holes: by default with the mean squared error on the hole alone.
 
     All options are plain values, so that a checkpoint rebuilds the module without a config at hand.
 
@@ -44,11 +44,12 @@ class InpaintingModule(pl.LightningModule):
             numbers are the same to rounding.
         context: how many pixels round the hole the network is shown where all pictures have it in the same place:
             `reach` for all that count, a number for so many, None for the whole picture; see ``fill``.
+        loss: keys of ``LOSSES``, each with its weight or its options, see ``WeightedSum``; None is ``{"mse": 1.0}``.
         network_options: the network's own keywords. With ``mask_channel=True`` it is shown the mask too, and can tell a
-            hole from black; some networks always are.
+            hole from black; `gated` is by default.
 
     Raises:
-        ValueError: an unknown name, or options that the network, optimiser or scheduler does not take.
+        ValueError: an unknown name, or options that the network, loss, optimiser or scheduler does not take.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class InpaintingModule(pl.LightningModule):
         fused: bool = False,  # noqa: FBT001, FBT002  # set by keyword, from a config
         channels_last: bool = True,  # noqa: FBT001, FBT002  # set by keyword, from a config
         context: Context = None,
+        loss: Terms | None = None,
         **network_options: Any,
     ) -> None:
         super().__init__()
@@ -82,6 +84,12 @@ class InpaintingModule(pl.LightningModule):
             self.network = self.network.to(memory_format=torch.channels_last)
         self.in_channels = in_channels
         self.context = check_context(context)
+        self.loss = WeightedSum({"mse": 1.0} if loss is None else loss)
+        if self.loss.everywhere and context not in (None, "reach"):
+            raise ValueError(
+                f"context={context} shows the network a part of the picture, and loss.*.known above 0 scores all of it;"
+                " give model.context=reach, or null"
+            )
         self.train_metrics = hole_metrics("train/")
         self.val_metrics = hole_metrics("val/")
         self.test_metrics = hole_metrics("test/")
@@ -126,8 +134,13 @@ class InpaintingModule(pl.LightningModule):
         return fill(self.network, image, mask, box, context=self.context)
 
     def window(self, size: tuple[int, int], box: Box | None) -> Box:
-        """What of a picture of height and width ``size`` counts for the hole in ``box``."""
-        return window_shown(self.network, size, box, self.context)
+        """What of a picture of height and width ``size`` counts for the hole in ``box``, for network and loss."""
+        return window_shown(self.network, size, box, self.context, margin=self.margin)
+
+    @property
+    def margin(self) -> int | None:
+        """How many pixels round the hole the loss looks at; None: all."""
+        return self.loss.margin
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss."""
@@ -148,7 +161,7 @@ class InpaintingModule(pl.LightningModule):
             InputError: a schedule over the whole run, and a run without an end.
         """
         optimizer = OPTIMIZERS[self.optimizer_name](
-            self.parameters(),
+            self.network.parameters(),
             lr=self.lr,
             weight_decay=self.weight_decay,
             fused=self.fused or None,  # not False, which forbids the kernels for several weights at once too
@@ -182,22 +195,39 @@ class InpaintingModule(pl.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def _step(self, batch: Batch, phase: Phase) -> tuple[Tensor, Tensor]:
+        output, loss, parts = self._fill(batch)
+        if phase == "train":
+            loss, self.batch_loss = mean_over_processes(loss, _count_holes(batch))
+        self._log(batch, output, loss, parts, phase)
+        return loss, output
+
+    def _fill(self, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Output in the batch's box, loss, and the loss's parts."""
         image, mask, _, box = batch
-        output = self(image, mask, box)
+        output = self(image, mask, None if self.loss.everywhere else box)
+        loss, parts = self.loss(output, image, mask, box)
+        return box.crop(output) if box is not None and self.loss.everywhere else output, loss, parts
+
+    def _log(self, batch: Batch, output: Tensor, loss: Tensor, parts: Mapping[str, Tensor], phase: Phase) -> None:
+        image, mask, _, box = batch
         if box is not None:
             image, mask = box.crop(image), box.crop(mask)
-        loss = masked_mse(output, image, mask)
         metrics: MetricCollection = getattr(self, f"{phase}_metrics")
         metrics.update(output.detach(), image, mask)
         size = len(image)
-        counted = (mask.amax(dim=(1, 2, 3)) > 0).sum()  # as in the loss: pictures with a hole
         if phase == "train":
-            loss, self.batch_loss = mean_over_processes(loss, counted)
             self.log("train/loss", self.batch_loss, on_step=True, prog_bar=True, batch_size=size)
         else:
             mean: MeanOverPictures = getattr(self, f"{phase}_loss")
-            mean.update(loss.detach(), counted)
+            mean.update(loss.detach(), _count_holes(batch))
             self.log(f"{phase}/loss", mean, on_step=False, on_epoch=True, batch_size=size)
+        if len(parts) > 1:
+            named = {f"{phase}/loss/{name}": part for name, part in parts.items()}
+            self.log_dict(named, sync_dist=phase != "train", batch_size=size)
         for name, metric in metrics.items():
             self.log(name, metric, on_step=False, on_epoch=True, prog_bar=name == "val/mse", batch_size=size)
-        return loss, output
+
+
+def _count_holes(batch: Batch) -> Tensor:
+    """How many pictures have a hole: those that count in the loss."""
+    return (batch.mask.amax(dim=(1, 2, 3)) > 0).sum()

@@ -123,6 +123,12 @@ def stored_command(checkpoint: Path) -> str | None:
     return " ".join(words)
 
 
+def add_loss_terms(arguments: list[str]) -> list[str]:
+    """Read ``loss.NAME=WEIGHT`` as ``++loss.NAME.weight=WEIGHT``: Hydra would refuse a part that is not there yet."""
+    weighed = [re.sub(r"^loss\.(\w+)=(?!{)", r"loss.\1.weight=", argument) for argument in arguments]
+    return [re.sub(r"^loss\.", "++loss.", argument) for argument in weighed]
+
+
 def mask_as_file(arguments: list[str]) -> list[str]:
     """Read ``mask=FILE`` as ``mask.file=FILE``: Hydra would look for `FILE` among the options of the group `mask`."""
     return [re.sub(r"^mask=", "mask.file=", argument) for argument in arguments]

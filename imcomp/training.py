@@ -21,7 +21,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from imcomp.checkpoints import BestCheckpoint, LastCheckpoint
-from imcomp.config import build, check_arguments, check_options
+from imcomp.config import build, check_arguments, check_options, check_terms
 from imcomp.data.augment import Augmentation
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.data.masks import MASKS
@@ -30,6 +30,9 @@ from imcomp.data.sources import SOURCES, left_out
 from imcomp.endings import is_out_of_memory, why
 from imcomp.errors import InputError, RunEnded
 from imcomp.files import remove_leftovers, write_text
+from imcomp.losses import LOSSES
+from imcomp.losses.adversarial import Adversarial
+from imcomp.losses.summed import split_weight
 from imcomp.machine import describe_arithmetic, fit_to_machine
 from imcomp.models import NETWORKS
 from imcomp.module import InpaintingModule
@@ -134,7 +137,7 @@ def _train(cfg: DictConfig, environment: Environment) -> dict[str, float]:
             write_bad_report(bad, output_dir / "left_out.tsv")
         _point_latest(Path(cfg.paths.outputs) / "latest", output_dir)
         _keep_provenance(run, config)
-    log.info("%s with %s parameters", cfg.model.network, f"{sum(map(torch.numel, run.module.parameters())):,}")
+    log.info("%s with %s parameters", cfg.model.network, f"{sum(map(torch.numel, run.module.network.parameters())):,}")
     among = f", {run.trainer.world_size} processes" if run.trainer.world_size > 1 else ""
     log.info("%s on %s%s", describe_arithmetic(run.cfg), run.trainer.strategy.root_device, among)
     metrics = _guarded(run)
@@ -165,15 +168,14 @@ def _keep_provenance(run: _Run, config: str) -> None:
 
 def _build(cfg: DictConfig, environment: Environment, config: str) -> _Run:
     datamodule = build_data(cfg)
-    check_options(cfg.model, "model", NETWORKS, "network")
-    module: InpaintingModule = build(cfg.model, "model")
+    module = build_module(cfg)
     _check_size(datamodule, module)
     datamodule.window = module.window((datamodule.size, datamodule.size), datamodule.box)
     if cfg.init:
         load_weights(module, cfg.init)
     if cfg.resume:
         cfg.resume = str(newest_good(Path(cfg.resume)))
-        _check_weights(module, read_checkpoint(cfg.resume)["state_dict"], cfg.resume)
+        _check_resumed(module, read_checkpoint(cfg.resume)["state_dict"], cfg.resume)
     callbacks: list[Callback] = [build(node, f"callbacks.{key}") for key, node in cfg.callbacks.items() if node]
     for callback in callbacks:
         if isinstance(callback, LastCheckpoint) and cfg.halve_on_oom:
@@ -251,6 +253,27 @@ def build_data(cfg: DictConfig) -> InpaintingDataModule:
     return datamodule
 
 
+def build_module(cfg: DictConfig) -> InpaintingModule:
+    """Build what trains the network: ``model._target_``, or ``AdversarialModule`` where the loss is ``adversarial``.
+
+    Args:
+        cfg: ``model`` and ``loss`` of a composed ``conf/train.yaml``.
+
+    Raises:
+        InputError: an unknown name or key, or a value of the wrong type or that is refused.
+    """
+    check_options(cfg.model, "model", NETWORKS, "network")
+    check_terms(cfg.loss, "loss", {**LOSSES, "adversarial": Adversarial})
+    terms: Any = OmegaConf.to_container(cfg.loss, resolve=True, throw_on_missing=True)
+    model = cfg.model.copy()
+    if split_weight("adversarial", terms.get("adversarial"))[0]:
+        model._target_ = "imcomp.adversarial.AdversarialModule"
+    else:
+        terms.pop("adversarial", None)
+    module: InpaintingModule = build(model, "model", loss=terms)
+    return module
+
+
 def _way_on(output_dir: Path) -> str:
     return f"go on with: {how_to_resume(output_dir)}" if find_state(output_dir) else "nothing was trained yet"
 
@@ -269,12 +292,24 @@ def load_weights(module: InpaintingModule, path: str | Path) -> None:
         InputError: not a checkpoint, or of a network of another shape.
     """
     weights = read_checkpoint(path)["state_dict"]
-    _check_weights(module, weights, path)
-    module.load_state_dict({key: weights[key] for key in module.state_dict()})
+    own = {f"network.{key}": value for key, value in module.network.state_dict().items()}
+    _check_weights(own, weights, path)
+    module.load_state_dict({key: weights[key] for key in own}, strict=False)
 
 
-def _check_weights(module: InpaintingModule, weights: Mapping[str, Tensor], path: str | Path) -> None:
+def _check_resumed(module: InpaintingModule, weights: Mapping[str, Tensor], path: str | Path) -> None:
     own = module.state_dict()
+    second = [any(key.startswith("discriminator.") for key in keys) for keys in (own, weights)]
+    if second[0] != second[1]:
+        was = "without" if second[0] else "with"
+        raise InputError(
+            f"{path} was trained {was} loss.adversarial and cannot be resumed otherwise; give the same loss, or"
+            f" init={path} to start from its weights"
+        )
+    _check_weights(own, weights, path)
+
+
+def _check_weights(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], path: str | Path) -> None:
     if missing := sorted(own.keys() - weights.keys()):
         raise InputError(
             f"{path} holds another network: it has no {missing[0]}; give model=... and model.* as it was trained"

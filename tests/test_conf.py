@@ -15,7 +15,7 @@ from imcomp.data.masks import MASKS
 from imcomp.data.sources import SOURCES
 from imcomp.models import NETWORKS
 from imcomp.packing import pack_as_configured
-from imcomp.training import build_data, train
+from imcomp.training import build_data, build_module, train
 
 CONF = config_dir()
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
@@ -112,6 +112,19 @@ def test_every_model_option_is_built(option, channels):
     image = torch.rand(1, channels, side, side)
     assert module.eval()(image, torch.zeros(1, 1, side, side)).shape == image.shape
     assert module.configure_optimizers()
+    OmegaConf.create(dict(module.hparams))  # plain values alone, or this fails
+
+
+@pytest.mark.parametrize("option", options("loss"))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_loss_option_is_built(option, channels, monkeypatch):
+    # weights of a backbone are a file of the user's
+    monkeypatch.setattr("imcomp.losses.perceptual.load_stages", lambda *_, count: torch.nn.ModuleList())
+    cfg = composed(f"loss={option}", f"data.channels={channels}")
+    module = build_module(cfg)
+    assert module.loss.weights == {name: term.weight for name, term in cfg.loss.items() if name != "adversarial"}
+    assert hasattr(module, "discriminator") == ("adversarial" in cfg.loss)
+    assert module.hparams["loss"] == OmegaConf.to_container(cfg.loss)
     OmegaConf.create(dict(module.hparams))  # plain values alone, or this fails
 
 

@@ -74,7 +74,7 @@ def state(root):
 
 def test_a_loss_that_is_no_number_does_not_reach_the_weights(train_config, tmp_path, monkeypatch):
     # 2 to check the loop, then the second batch of training
-    monkeypatch.setattr("imcomp.module.masked_mse", at_step(4, lambda loss: loss * float("nan")))
+    monkeypatch.setattr("imcomp.losses.pixels.masked_mse", at_step(4, lambda loss: loss * float("nan")))
 
     with pytest.raises(RunEnded) as caught:
         train(train_config(tmp_path, *QUIET))
@@ -136,13 +136,13 @@ class TestOutOfMemory:
         return loss
 
     def test_it_ends_the_run_in_one_line(self, train_config, tmp_path, monkeypatch):
-        monkeypatch.setattr("imcomp.module.masked_mse", self.too_large(7))
+        monkeypatch.setattr("imcomp.losses.pixels.masked_mse", self.too_large(7))
 
         with pytest.raises(RunEnded, match=r"out of memory; give a smaller data.batch_size, or halve_on_oom=true"):
             train(train_config(tmp_path, *QUIET))
 
     def test_half_the_batch_and_twice_the_accumulation(self, train_config, tmp_path, monkeypatch, caplog):
-        monkeypatch.setattr("imcomp.module.masked_mse", self.too_large(3))
+        monkeypatch.setattr("imcomp.losses.pixels.masked_mse", self.too_large(3))
 
         metrics = train(
             train_config(tmp_path, *QUIET, "halve_on_oom=true", "trainer.limit_train_batches=1.0", "data.cache=off")
@@ -154,7 +154,7 @@ class TestOutOfMemory:
         assert state(tmp_path)["global_step"] == 12  # two epochs of 48 pictures, 8 a step
 
     def test_one_picture_has_no_half(self, train_config, tmp_path, monkeypatch):
-        monkeypatch.setattr("imcomp.module.masked_mse", self.too_large(0))
+        monkeypatch.setattr("imcomp.losses.pixels.masked_mse", self.too_large(0))
 
         with pytest.raises(RunEnded, match=r"out of memory with data.batch_size=1, which has no half"):
             train(train_config(tmp_path, *QUIET, "halve_on_oom=true"))
@@ -170,7 +170,7 @@ class TestOutOfMemory:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return masked_mse(output, target, mask)
 
-        monkeypatch.setattr("imcomp.module.masked_mse", loss)
+        monkeypatch.setattr("imcomp.losses.pixels.masked_mse", loss)
         settings = ("trainer.limit_train_batches=1.0", "data.batch_size=24")
 
         train(train_config(tmp_path, *QUIET, *settings, "halve_on_oom=true"))

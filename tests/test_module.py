@@ -3,6 +3,7 @@ import pytorch_lightning as pl
 import torch
 
 from imcomp.batch import Batch
+from imcomp.box import Box
 from imcomp.losses import masked_mse
 from imcomp.metrics import HoleAccuracy, MaskedPSNR
 from imcomp.module import InpaintingModule
@@ -300,3 +301,62 @@ class TestMaskChannel:
         again = InpaintingModule.load_from_checkpoint(tmp_path / "old.ckpt", weights_only=True)
 
         assert not again.takes_mask
+
+
+class TestLoss:
+    def test_the_default_is_the_mean_squared_error(self):
+        assert dict(InpaintingModule(**SMALL).loss.weights) == {"mse": 1.0}
+
+    @pytest.mark.parametrize("loss", [{"l1": 1.0}, {"mse": 1.0, "ssim": {"weight": 0.1, "window": 3}}])
+    def test_a_checkpoint_holds_its_plain_options(self, loss, tmp_path):
+        fit(InpaintingModule(loss=loss, **SMALL), [pictures()]).save_checkpoint(tmp_path / "a.ckpt")
+
+        again = InpaintingModule.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+
+        assert again.hparams["loss"] == loss
+        assert again.loss.weights.keys() == loss.keys()
+        assert InpaintingModule.load_from_checkpoint(tmp_path / "a.ckpt", loss=None).loss.weights == {"mse": 1.0}
+
+    def test_a_checkpoint_from_before_it_loads(self, tmp_path):
+        fit(InpaintingModule(**SMALL), [pictures()]).save_checkpoint(tmp_path / "a.ckpt")
+        old = torch.load(tmp_path / "a.ckpt", weights_only=True)
+        del old["hyper_parameters"]["loss"]
+        torch.save(old, tmp_path / "old.ckpt")
+
+        again = InpaintingModule.load_from_checkpoint(tmp_path / "old.ckpt", weights_only=True)
+
+        assert again.loss.weights == {"mse": 1.0}
+
+    def test_known_pixels_make_the_network_compute_them(self):
+        box = Box(2, 2, 6, 6)
+        batch = pictures()._replace(box=box)
+        torch.manual_seed(0)
+        module = InpaintingModule(loss={"mse": {"known": 1.0}}, context="reach", **SMALL).eval()
+        module.log = module.log_dict = lambda *_, **__: None
+
+        output = module.validation_step(batch, 0)
+
+        assert output.shape[-2:] == (4, 4)
+        torch.testing.assert_close(output, box.crop(module(batch.image, batch.mask)))
+        whole = module(batch.image, batch.mask)
+        wanted = masked_mse(whole, batch.image, batch.mask) + masked_mse(whole, batch.image, 1 - batch.mask)
+        torch.testing.assert_close(module.training_step(batch, 0), wanted)
+
+    @pytest.mark.parametrize(
+        ("loss", "window"),
+        [
+            ({"mse": 1.0}, Box(28, 28, 36, 36)),  # context alone, to multiples of 4
+            ({"mse": 1.0, "ssim": 1.0}, Box(20, 20, 44, 44)),  # and 10 pixels round the hole
+            ({"gradient": 1.0}, Box(28, 28, 36, 36)),
+        ],
+    )
+    def test_the_window_shows_what_the_loss_looks_at(self, loss, window):
+        module = InpaintingModule(loss=loss, context=2, **SMALL)
+
+        assert module.window((64, 64), Box(30, 30, 34, 34)) == window
+        assert module.window((64, 64), None) == Box(0, 0, 64, 64)
+
+    def test_known_pixels_are_all_there_are(self):
+        module = InpaintingModule(loss={"l1": {"known": 0.1}}, context="reach", **SMALL)
+
+        assert module.window((512, 512), Box(30, 30, 34, 34)) == Box(0, 0, 512, 512)

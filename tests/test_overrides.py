@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from imcomp.cli import config_dir
 from imcomp.errors import InputError
 from imcomp.overrides import (
+    add_loss_terms,
     check_groups,
     expand_rerun,
     expand_resume,
@@ -139,6 +140,24 @@ def test_a_mask_is_a_file_in_prediction():
     assert mask_as_file(["input=a", "mask=b.png"]) == ["input=a", "mask.file=b.png"]
     with initialize_config_dir(str(config_dir())):
         assert compose("predict", mask_as_file(["mask='a b.png'"])).mask.file == "a b.png"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], {"mse": (1.0, {"known": 0.0})}),
+        (["loss.mse=2"], {"mse": (2, {"known": 0.0})}),
+        (["loss.l1=0.5"], {"mse": (1.0, {"known": 0.0}), "l1": (0.5, {})}),
+        (["loss=l1", "loss.ssim=1", "loss.ssim.window=7"], {"l1": (1.0, {"known": 0.0}), "ssim": (1, {"window": 7})}),
+        (["loss.l1={weight: 3, known: 1}"], {"mse": (1.0, {"known": 0.0}), "l1": (3, {"known": 1})}),
+        (["loss=[l1,charbonnier]", "~loss.l1"], {"charbonnier": (1.0, {"epsilon": 1e-3, "known": 0.0})}),
+    ],
+)
+def test_parts_of_the_loss_are_added_and_weighed(arguments, wanted):
+    with initialize_config_dir(str(config_dir())):
+        loss = OmegaConf.to_container(compose("train", add_loss_terms(arguments)).loss)
+
+    assert {name: (options.pop("weight"), options) for name, options in loss.items()} == wanted
 
 
 def test_a_group_without_an_option_is_told():

@@ -350,7 +350,7 @@ def test_an_interrupt_in_a_batch_repeats_that_batch_and_no_other(train_config, t
     expected = finished.copy()
     finished.clear()
     with monkeypatch.context() as patch:
-        patch.setattr("imcomp.module.masked_mse", interrupted)
+        patch.setattr("imcomp.losses.pixels.masked_mse", interrupted)
         with pytest.raises(SystemExit) as caught:
             train(train_config(tmp_path, *QUICK))
     assert caught.value.code == 130

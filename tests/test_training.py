@@ -16,6 +16,7 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from imcomp.config import build
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.errors import InputError
+from imcomp.inference import Completer
 from imcomp.losses import hole_mse
 from imcomp.module import InpaintingModule
 from imcomp.training import load_weights, train
@@ -297,6 +298,18 @@ class TestInit:
         (["trainer.max_epochs=many"], "trainer.max_epochs=many is a str; expected int or null"),
         (["init=nowhere.ckpt"], "no checkpoint nowhere.ckpt; give the path of a .ckpt file"),
         (["callbacks.early_stopping.patience=0"], "patience 0 would stop before the first epoch; give at least 1"),
+        (
+            ["+loss.l2=1"],
+            "loss.l2 is unknown; choose from adversarial, charbonnier, gradient, l1, mse, multiscale, perc",
+        ),
+        (["loss.mse.weight=a"], "loss.mse=a is a str; expected a weight"),
+        (["loss.mse.weight=-1"], "loss.mse=-1 is no weight; give a number of at least 0"),
+        (["+loss.mse.kown=1"], "unknown key loss.mse.kown; did you mean loss.mse.known?"),
+        (["loss.mse.weight=0"], "the loss has no part; give loss=mse, or a weight above 0 to one of its parts"),
+        (["loss.mse.known=1", "model.context=4"], "context=4 shows the network a part of the picture"),
+        (["loss=ssim", "loss.ssim.window=4"], "loss.ssim: window=4 has no middle"),
+        (["loss=adversarial", "loss.adversarial.layers=0"], "loss.adversarial.layers=0 is too small; give at least 1"),
+        (["loss=perceptual", "loss.perceptual.weights=a.pth"], "loss.perceptual.weights=a.pth: no such file; give"),
         (["+callbacks.mine._target_=os.system"], "callbacks.mine._target_=os.system is not allowed"),
     ],
 )
@@ -306,6 +319,66 @@ def test_a_mistake_is_told_before_training(train_config, tmp_path, overrides, me
 
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "latest").exists()
+
+
+class TestLoss:
+    def test_a_sum_logs_its_parts(self, train_config, tmp_path):
+        metrics = train(train_config(tmp_path, *QUIET, "loss=sharp", "loss.l1.weight=2"))
+
+        parts = {name: metrics[f"val/loss/{name}"] for name in ("l1", "ssim", "gradient")}
+        assert metrics["val/loss"] == pytest.approx(2 * parts["l1"] + 0.1 * parts["ssim"] + 0.5 * parts["gradient"])
+        assert all(logged(tmp_path / "run", f"train/loss/{name}") for name in parts)
+
+    def test_one_part_is_the_loss_and_is_logged_once(self, train_config, tmp_path):
+        metrics = train(train_config(tmp_path, *QUIET, "trainer.max_epochs=1"))
+
+        assert metrics["val/loss"] == pytest.approx(metrics["val/mse"], rel=1e-5)
+        assert not any(key.startswith("val/loss/") for key in metrics)
+
+    def test_adversarial_training_starts_from_a_network_and_is_completed_without_the_second(
+        self, train_config, tmp_path
+    ):
+        train(train_config(tmp_path, *QUIET, "trainer.max_epochs=1", run="first"))
+        first = tmp_path / "first" / "checkpoints" / "last.ckpt"
+        options = ("loss=adversarial", "loss.adversarial.width=4", "model.lr=0", "model.weight_decay=0")
+        train(train_config(tmp_path, *QUIET, *options, f"init={first}"))
+        second = tmp_path / "run" / "checkpoints" / "last.ckpt"
+
+        weights = [torch.load(file, weights_only=True)["state_dict"] for file in (first, second)]
+        assert any(key.startswith("discriminator.") for key in weights[1])
+        learnt = [name for name, _ in InpaintingModule(channels=[4, 8]).named_parameters()]
+        assert all(torch.equal(weights[0][name], weights[1][name]) for name in learnt)
+        completer = Completer(second, "cpu")
+        picture, hole = Image.new("L", (32, 32), 90), Image.new("L", (32, 32))
+        hole.paste(255, (10, 10, 20, 20))
+        assert completer.complete(picture, hole).size == (32, 32)
+
+    def test_a_run_is_resumed_with_its_kind_of_loss(self, train_config, tmp_path):
+        for name, option, other in (("plain", "mse", "adversarial"), ("versus", "adversarial", "mse")):
+            train(train_config(tmp_path, *QUIET, f"loss={option}", "trainer.max_epochs=1", run=name))
+            file = tmp_path / name / "checkpoints" / "last.ckpt"
+            with pytest.raises(
+                InputError, match=r"loss.adversarial and cannot be resumed otherwise; .*init="
+            ) as caught:
+                train(train_config(tmp_path, *QUIET, f"loss={other}", f"resume={file}", run=name))
+            assert "\n" not in str(caught.value)
+
+    def test_an_adversarial_run_that_is_resumed_is_one_that_was_not_stopped(self, train_config, tmp_path):
+        options = (*QUIET, "loss=adversarial", "loss.adversarial.width=4", "model.init=default", "callbacks=ema")
+        options = (*options, "model.scheduler.step_size=1", "trainer.limit_train_batches=4", "model.lr=0.01")
+        options = (*options, "trainer.gradient_clip_val=1", "trainer.accumulate_grad_batches=2")
+        whole = train(train_config(tmp_path, *options, "trainer.max_epochs=2", run="whole"))
+        train(train_config(tmp_path, *options, "trainer.max_epochs=1", run="half"))
+        file = tmp_path / "half" / "checkpoints" / "last.ckpt"
+        rest = train(train_config(tmp_path, *options, "trainer.max_epochs=2", f"resume={file}", run="half"))
+
+        one, other = (
+            torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("whole", "half")
+        )
+        assert same_weights(one["state_dict"], other["state_dict"])
+        assert same_weights(one["current_model_state"], other["current_model_state"])
+        assert one["global_step"] == other["global_step"] == 4
+        assert rest["val/mse"] == whole["val/mse"]
 
 
 def test_a_network_of_another_shape_does_not_resume(train_config, tmp_path):

@@ -123,6 +123,7 @@ class InpaintingDataModule(pl.LightningDataModule):
         self.source_options = source_options
         self.mask = build_mask(mask)
         self.augment = build_augmentation(augment)
+        self._paired = self.mask if isinstance(self.mask, FolderMask) and self.mask.mode == "paired" else None
         self.channels = channels
         self.size = size
         self.fit: Fit = fit
@@ -178,6 +179,8 @@ class InpaintingDataModule(pl.LightningDataModule):
 
     def _open(self) -> None:
         self.source = build_source(self.source_name, self.source_options, self.cache_dir, self.cache_gb)
+        if self._paired is not None:
+            self._paired.check_pairs(map(self.source.name, range(len(self.source))))
         self.split = self._split(self.source)
         log.info(
             "%s pictures of %s: %s train, %s validate, %s test (%s split, seed %s)",
@@ -297,7 +300,7 @@ class InpaintingDataModule(pl.LightningDataModule):
         """
         seeds = mix_seeds(self.seed, _EVALUATION if epoch is None else epoch, indices)
         size = (pictures.shape[-2], pictures.shape[-1])
-        mask = self.mask(size, seeds)
+        mask = self._cut(size, seeds, indices)
         if place_among()[1] > 1:
             mask = mask * (indices != SPARE)[:, None, None, None]
         box = self.mask.box(size) if isinstance(self.mask, CenterMask) else None
@@ -311,7 +314,7 @@ class InpaintingDataModule(pl.LightningDataModule):
             seeds = mix_seeds(seeds, _AUGMENTATION)
             image = self.augment(pictures, seeds, window)
             # a file may show what this very kind of picture loses; one file for all is a fixed place, as `center` is
-            if isinstance(self.mask, FolderMask) and self.mask.mode == "random":
+            if isinstance(self.mask, FolderMask) and self.mask.mode != "fixed":
                 mask = move(mask, self.augment.draw_warp(seeds, size))
         return Batch(image, window.crop(mask), indices, box and box.within(window))
 
@@ -340,6 +343,12 @@ class InpaintingDataModule(pl.LightningDataModule):
         connected = isinstance(dataset, ShardDataset)
         sampler = ShareSampler(len(dataset), *place_among(), connected=connected)
         return DataLoader(dataset, sampler=sampler, **self._loader_options())
+
+    def _cut(self, size: tuple[int, int], seeds: Tensor, indices: Tensor) -> Tensor:
+        if self._paired is None:
+            return self.mask(size, seeds)
+        assert self.source is not None, "setup() has not run"
+        return self._paired.paired(size, [self.source.name(index) for index in indices.tolist()], indices.device)
 
     def _loader_options(self) -> dict[str, Any]:
         workers = self.num_workers

@@ -1,7 +1,7 @@
 """Holes from picture files of the user's own: white is the hole."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -22,7 +22,8 @@ class FolderMask:
 
     Args:
         root: a picture file, or a folder whose picture files, those of sub-folders too, are taken in sorted order.
-        mode: `random` gives each picture one of the files by its seed; `fixed` takes the only file for all pictures.
+        mode: `random` gives each picture one of the files by its seed; `fixed` takes the only file for all pictures;
+            `paired` the one of the picture's own name, see `paired`, or where no name is known, as `random`.
         invert: black is the hole.
         max_megabytes: largest memory for all masks at the picture's size.
 
@@ -33,12 +34,12 @@ class FolderMask:
     def __init__(
         self,
         root: str | Path,
-        mode: Literal["fixed", "random"] = "random",
+        mode: Literal["fixed", "paired", "random"] = "random",
         invert: bool = False,  # noqa: FBT001, FBT002 - an option in a config, always given by name
         max_megabytes: int = 1024,
     ) -> None:
-        if mode not in ("fixed", "random"):
-            raise ValueError(f"mode {mode!r} is unknown; choose from fixed, random")
+        if mode not in ("fixed", "paired", "random"):
+            raise ValueError(f"mode {mode!r} is unknown; choose from fixed, paired, random")
         if max_megabytes < 1:
             raise ValueError(f"max_megabytes {max_megabytes} leaves no room for a mask; give at least 1")
         self.root = Path(root)
@@ -46,14 +47,58 @@ class FolderMask:
         self.invert = invert
         self.max_megabytes = max_megabytes
         self._pools: dict[tuple[tuple[int, int], torch.device], Tensor] = {}
+        self._numbers: dict[str, int] = {}
 
     def __call__(self, image_size: tuple[int, int], seeds: Tensor) -> Tensor:
-        key = (image_size, seeds.device)
+        pool = self._pool(image_size, seeds.device)
+        return pool[integers(random_bits(seeds, 1)[:, 0], 0, len(pool) - 1)].unsqueeze(1).float()
+
+    def paired(self, image_size: tuple[int, int], names: Sequence[str], device: torch.device) -> Tensor:
+        """The mask of each picture: the file at its path below the root, `_mask` behind the stem or not, any suffix.
+
+        Args:
+            image_size: height and width in pixels.
+            names: the pictures' relative paths; `check_pairs` comes first.
+            device: of the masks.
+
+        Returns:
+            ``(B, 1, H, W)`` float32, 1 = hole.
+        """
+        numbers = torch.tensor([self._numbers[_stem(name)] for name in names], dtype=torch.int64, device=device)
+        return self._pool(image_size, device)[numbers].unsqueeze(1).float()
+
+    def check_pairs(self, names: Iterable[str]) -> None:
+        """Find the mask of each picture.
+
+        Args:
+            names: the pictures' relative paths.
+
+        Raises:
+            InputError: a picture has no mask, or two; or there are no masks at all.
+        """
+        if self.root.is_file():
+            raise InputError(f"mask.mode=paired takes a folder and {self.root} is a file; give mask.mode=fixed")
+        exact, marked = {}, {}
+        for number, file in enumerate(self._find()):
+            stem = file.relative_to(self.root).with_suffix("").as_posix()
+            if stem in exact:
+                raise InputError(f"{self.root} holds two masks of the name {stem!r}; keep one of them")
+            exact[stem] = number
+            marked[stem.removesuffix("_mask")] = number
+        self._numbers = {**marked, **exact}
+        if lonely := [name for name in names if _stem(name) not in self._numbers]:
+            examples = ", ".join(lonely[:3]) + (", ..." if len(lonely) > 3 else "")
+            raise InputError(
+                f"{len(lonely):,} pictures have no mask of their name in {self.root} ({examples}); add them, such as"
+                f" {_stem(lonely[0])}.png, or give mask.mode=random"
+            )
+
+    def _pool(self, image_size: tuple[int, int], device: torch.device) -> Tensor:
+        key = (image_size, device)
         if key not in self._pools:
             # one size at a time: a run has one, and the limit is for all there is
-            self._pools = {key: self._load(image_size).to(seeds.device)}
-        pool = self._pools[key]
-        return pool[integers(random_bits(seeds, 1)[:, 0], 0, len(pool) - 1)].unsqueeze(1).float()
+            self._pools = {key: self._load(image_size).to(device)}
+        return self._pools[key]
 
     def _load(self, image_size: tuple[int, int]) -> Tensor:
         """Read all files: ``(N, H, W)`` uint8, 1 = hole."""
@@ -101,6 +146,10 @@ class FolderMask:
             colour = "black" if self.invert else "white"
             raise UnreadablePicture(f"no {colour} pixel, so no hole, at {height}x{width} pixels")
         return hole.astype(np.uint8)  # type: ignore[no-any-return]
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()
 
 
 def _summary(bad: Sequence[str], count: int) -> str:

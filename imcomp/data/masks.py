@@ -66,6 +66,8 @@ class MixedMask:
                 self.masks.append(build_mask(arguments))
             except ValueError as error:
                 raise ValueError(f"masks[{index}]: {error}") from error
+            if isinstance(self.masks[-1], FolderMask) and self.masks[-1].mode == "paired":
+                raise ValueError(f"masks[{index}]: mode=paired is for all pictures or none; give random or fixed")
             weights.append(weight)
         # where each kind ends on a line from 0 to 1; the last takes what rounding leaves
         self._ends = [sum(weights[: index + 1]) / sum(weights) for index in range(len(weights) - 1)]

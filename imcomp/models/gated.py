@@ -10,7 +10,7 @@ from imcomp.models.options import check_at_least
 
 
 class GatedNet(nn.Module):
-    """Encoder, dilated bottleneck and decoder of gated convolutions; sees the mask.
+    """Encoder, dilated bottleneck and decoder of gated convolutions; sees the mask unless told otherwise.
 
     The coarse network of Yu et al., `Free-Form Image Inpainting with Gated Convolution
     <https://arxiv.org/abs/1806.03589>`_, ICCV 2019, without the refining second stage, its attention and its
@@ -22,34 +22,41 @@ class GatedNet(nn.Module):
         width: of the first layer; the bottleneck is four times as wide. 24 is as wide as the published network, whose
             layers of 48 are features and gates together.
         dilations: of the bottleneck's layers, one each.
+        mask_channel: the input has the mask as one more channel, behind the picture's, as in the paper.
 
     Shape:
-        ``(B, in_channels + 1, H, W)``, the mask behind the picture, to ``(B, in_channels, H, W)``; H and W are
-        multiples of ``multiple``.
+        ``(B, in_channels + 1, H, W)``, or ``(B, in_channels, H, W)`` without the mask, to ``(B, in_channels, H, W)``;
+        H and W are multiples of ``multiple``.
 
     Raises:
         ValueError: a width that is too small or odd, or a dilation below 1.
     """
 
-    takes_mask = True
-    """The input has the mask as one more channel."""
     multiple = 4
     """Height and width must be multiples of this many pixels."""
 
-    def __init__(self, in_channels: int = 1, width: int = 24, dilations: Sequence[int] = (2, 4, 8, 16)) -> None:
+    def __init__(
+        self,
+        in_channels: int = 1,
+        width: int = 24,
+        dilations: Sequence[int] = (2, 4, 8, 16),
+        *,
+        mask_channel: bool = True,
+    ) -> None:
         super().__init__()
         check_at_least(2, width=width)
         if width % 2:
             raise ValueError(f"width {width} is odd; give an even one, the last layer has half of it")
         if dilations and min(dilations) < 1:
             raise ValueError(f"dilations {list(dilations)} are no distances; give numbers of at least 1")
+        self.takes_mask = mask_channel
         # 3x3 convolutions: 5 at full size (the first is 5x5), 4 at half, 4 and the dilated ones at a quarter; and one
         # cell for each upsampling
         self.reach = 6 + 4 * 2 + (4 + sum(dilations)) * 4 + 2 + 4
         """An output pixel depends on input pixels at most so far away."""
         half, double, wide = width // 2, 2 * width, 4 * width
         self.encoder = nn.Sequential(
-            GatedConv(in_channels + 1, width, kernel_size=5),
+            GatedConv(in_channels + mask_channel, width, kernel_size=5),
             GatedConv(width, double, stride=2),
             GatedConv(double, double),
             GatedConv(double, wide, stride=2),
@@ -69,8 +76,8 @@ class GatedNet(nn.Module):
             nn.Conv2d(half, in_channels, 3, padding=1),
         )
 
-    def forward(self, image_and_mask: Tensor) -> Tensor:
-        output: Tensor = self.decoder(self.bottleneck(self.encoder(image_and_mask)))
+    def forward(self, image: Tensor) -> Tensor:
+        output: Tensor = self.decoder(self.bottleneck(self.encoder(image)))
         return output
 
 

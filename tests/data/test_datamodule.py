@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -494,3 +495,36 @@ def test_a_checkpoint_says_nothing_of_the_cache(picture_folder, tmp_path):
     datamodule = InpaintingDataModule("folder", CENTER, root=str(picture_folder), cache="disk", cache_dir=tmp_path)
 
     assert not [name for name in datamodule.hparams if name.startswith("cache")]
+
+
+class TestPairedMasks:
+    @pytest.fixture
+    def masks(self, tmp_path, picture_folder):
+        """For each picture a mask whose hole is as many pixels of the top row as its frame's number and one."""
+        for file in picture_folder.rglob("*.png"):
+            mask = Image.new("L", (8, 8))
+            mask.paste(255, (0, 0, 1 + int(file.stem[-1]), 1))
+            beside = tmp_path / "masks" / file.relative_to(picture_folder)
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            mask.save(beside)
+        return {"name": "folder", "root": str(tmp_path / "masks"), "mode": "paired"}
+
+    @pytest.mark.parametrize("epoch", [None, 0, 1])
+    def test_every_picture_has_its_own(self, masks, picture_folder, epoch):
+        datamodule = InpaintingDataModule("folder", masks, size=8, num_workers=0, root=picture_folder)
+        datamodule.setup("fit")
+        for pictures, indices in datamodule.train_dataloader():
+            batch = datamodule.make_batch(pictures, indices, epoch=epoch)
+
+            assert batch.mask.sum(dim=(1, 2, 3)).tolist() == [1 + index % 5 for index in indices.tolist()]
+            assert batch.box is None
+
+    def test_a_picture_without_one_ends_it_before_training(self, masks, picture_folder):
+        Path(masks["root"], "track0", "frame3.png").unlink()
+        datamodule = InpaintingDataModule("folder", masks, size=8, num_workers=0, root=picture_folder)
+        with pytest.raises(InputError, match=r"1 pictures have no mask of their name in .* \(track0/frame3.png\)"):
+            datamodule.setup("fit")
+
+    def test_they_are_for_all_pictures_or_none(self, masks):
+        with pytest.raises(ValueError, match=r"masks\[0\]: mode=paired is for all pictures or none"):
+            InpaintingDataModule("synthetic", {"name": "mixed", "masks": [masks]}, size=8)

@@ -120,7 +120,51 @@ def test_a_folder_that_is_not_there_or_holds_no_masks_is_named(tmp_path):
         FolderMask(tmp_path)((2, 2), torch.arange(1))
 
 
-@pytest.mark.parametrize("options", [{"mode": "paired"}, {"max_megabytes": 0}])
+@pytest.mark.parametrize("options", [{"mode": "pairs"}, {"max_megabytes": 0}])
 def test_an_option_out_of_range_is_named(options):
-    with pytest.raises(ValueError, match=r"choose from fixed, random|give at least 1"):
+    with pytest.raises(ValueError, match=r"choose from fixed, paired, random|give at least 1"):
         FolderMask("masks", **options)
+
+
+class TestPaired:
+    @pytest.fixture
+    def mask(self, pool):
+        """The four masks, one of which is named as annotators name them."""
+        (pool / "sub1" / "3.png").rename(pool / "sub1" / "3_mask.png")
+        return FolderMask(pool, mode="paired")
+
+    def test_each_picture_gets_the_mask_of_its_name(self, mask):
+        names = ["sub1/3.jpg", "sub0/0.ppm", "sub1/2.png", "sub0/1.jpeg"]
+        mask.check_pairs(names)
+
+        holes = mask.paired((2, 2), [*names, names[0]], torch.device("cpu"))
+
+        assert holes.shape == (5, 1, 2, 2)
+        assert holes.flatten(1).argmax(dim=1).tolist() == [3, 0, 2, 1, 3]
+
+    def test_an_exact_name_goes_before_one_that_is_marked(self, mask, pool):
+        save(pool / "sub1" / "3.png", [[255, 0], [0, 0]])
+        mask.check_pairs(["sub1/3.jpg"])
+
+        assert mask.paired((2, 2), ["sub1/3.jpg"], torch.device("cpu")).flatten().tolist() == [1, 0, 0, 0]
+
+    def test_pictures_without_a_mask_are_named_in_one_line(self, mask, pool):
+        with pytest.raises(InputError) as error:
+            mask.check_pairs(["sub0/0.jpg", "0.jpg", "a.b.jpg"])
+
+        assert str(error.value) == (
+            f"2 pictures have no mask of their name in {pool} (0.jpg, a.b.jpg); add them, such as 0.png, or give"
+            " mask.mode=random"
+        )
+
+    def test_two_masks_of_one_name_are_refused(self, mask, pool):
+        save(pool / "sub0" / "0.bmp", [[255]])
+        with pytest.raises(InputError, match="holds two masks of the name 'sub0/0'; keep one"):
+            mask.check_pairs(["sub0/0.jpg"])
+
+    def test_one_file_is_no_folder_of_masks(self, pool):
+        with pytest.raises(InputError, match=r"takes a folder and .*0\.png is a file; give mask.mode=fixed"):
+            FolderMask(pool / "sub0" / "0.png", mode="paired").check_pairs(["0.jpg"])
+
+    def test_without_names_it_is_a_pool(self, mask):
+        assert mask((2, 2), torch.arange(9)).sum().item() == 9

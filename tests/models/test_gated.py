@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from imcomp.models import build_network
 from imcomp.models.gated import GatedConv, GatedNet
 
 
@@ -60,11 +59,10 @@ def test_the_signal_does_not_fade_on_its_way():
     assert all(0.01 < difference.std() < 2 for difference in differences)
 
 
-def test_the_mask_is_always_taken_and_needs_no_key():
-    assert GatedNet.takes_mask
+def test_the_mask_is_taken_unless_the_key_says_otherwise():
+    assert GatedNet(3).takes_mask
     assert GatedNet(3)(torch.zeros(1, 4, 8, 8)).shape == (1, 3, 8, 8)
-    with pytest.raises(ValueError, match=r"network 'gated': .*'mask_channel'"):
-        build_network("gated", in_channels=1, mask_channel=False)
+    assert GatedNet(3, mask_channel=False)(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 8, 8)
 
 
 @pytest.mark.parametrize(

@@ -48,13 +48,17 @@ def test_output_has_the_shape_of_the_image(name, channels, rows, columns):
     assert output.isfinite().all()
 
 
+def test_every_network_takes_the_mask_by_key():
+    assert sorted(NETWORKS) == MASKABLE
+
+
 @pytest.mark.parametrize("name", MASKABLE)
 @grey_and_colour
 def test_the_mask_is_one_more_channel_in_and_none_out(name, channels):
     network = build(name, channels, mask_channel=True).eval()
     image = picture(network, channels, rows=2, columns=3).requires_grad_()
 
-    assert not takes_mask(build(name))
+    assert not takes_mask(build(name, mask_channel=False))
     assert takes_mask(network)
     assert image.shape[1] == channels + 1
     output = network(image)

@@ -1,7 +1,16 @@
 import pytest
 import torch
 
-from imcomp.losses import hole_mse, masked_mse
+from imcomp.losses.pixels import (
+    L1,
+    MSE,
+    Charbonnier,
+    hole_mse,
+    masked_charbonnier,
+    masked_l1,
+    masked_mse,
+    touched_cells,
+)
 
 
 def hole(*areas, size=(2, 2)):
@@ -121,3 +130,84 @@ def test_the_loss_is_the_mean_of_the_scores():
     mask = (torch.rand(5, 1, 8, 8, generator=generator) < 0.3).float()
 
     assert masked_mse(output, target, mask).item() == pytest.approx(hole_mse(output, target, mask).mean().item())
+
+
+class TestOtherErrors:
+    def test_l1_of_one_wrong_pixel_in_a_hole_of_four(self):
+        output, target = torch.zeros(2, 1, 1, 2, 2)
+        output[0, 0, 0, 0] = 1
+
+        assert masked_l1(output, target, hole(4)).item() == 0.25
+        assert masked_l1(output, target, hole(1)).item() == 1
+
+    def test_charbonnier_is_the_error_where_it_is_large_and_half_its_square_where_it_is_small(self):
+        large, small = wrong_by(1.0), wrong_by(0.01)
+
+        assert masked_charbonnier(*large, hole(4), epsilon=0.75).item() == 1.25  # 3, 4 and 5 quarters
+        assert masked_charbonnier(*large, hole(4)).item() == pytest.approx(1, abs=1e-6)
+        assert masked_charbonnier(*small, hole(4), epsilon=1).item() == pytest.approx(1 + 0.01**2 / 2, abs=1e-7)
+
+    @pytest.mark.parametrize("error", [masked_l1, masked_charbonnier])
+    def test_pictures_weigh_the_same_and_those_without_a_hole_do_not_count(self, error):
+        output, target = wrong_by(1.0, 3.0, 0.5)
+
+        assert error(output, target, hole(1, 0, 4)).item() == pytest.approx(0.75, abs=1e-5)
+        assert error(output, target, hole(0, 0, 0)).item() == 0
+
+    @pytest.mark.parametrize("error", [masked_mse, masked_l1, masked_charbonnier])
+    def test_the_gradient_is_that_of_differences(self, error):
+        generator = torch.Generator().manual_seed(0)
+        output, target = torch.rand(2, 2, 3, 4, 4, generator=generator)
+        mask = (torch.rand(2, 1, 4, 4, generator=generator) < 0.5).float()
+        step = torch.rand(output.shape, generator=generator) * 1e-3
+        output.requires_grad_()
+
+        error(output, target, mask).backward()
+
+        after, before = (error(output + sign * step, target, mask).item() for sign in (1, -1))
+        assert (output.grad * step).sum().item() == pytest.approx((after - before) / 2, rel=0.02)
+
+    def test_a_rounded_tip_has_a_slope_of_zero_where_there_is_no_error(self):
+        output, target = wrong_by(0.0)
+        output.requires_grad_()
+
+        masked_charbonnier(output, target, hole(4)).backward()
+
+        assert output.grad.eq(0).all()
+
+
+class TestKnown:
+    @pytest.mark.parametrize("loss", [MSE, L1])
+    def test_known_pixels_count_by_their_weight(self, loss):
+        target = torch.zeros(1, 1, 2, 2)
+        output = torch.tensor([[[[1.0, 1.0], [2.0, 2.0]]]])  # the hole is the upper row
+        power = 4 if loss is MSE else 2
+
+        assert loss()(output, target, hole(2)).item() == 1
+        assert loss(known=0.5)(output, target, hole(2)).item() == 1 + power / 2
+        assert (loss().everywhere, loss(known=0.5).everywhere) == (False, True)
+
+    def test_a_picture_that_is_all_hole_has_no_known_pixels(self):
+        output, target = wrong_by(1.0)
+
+        assert MSE(known=3)(output, target, hole(4)).item() == 1
+
+    @pytest.mark.parametrize("known", [-1.0, float("nan"), float("inf")])
+    def test_what_is_no_weight_is_refused(self, known):
+        with pytest.raises(ValueError, match=f"known={known} is no weight; give"):
+            L1(known=known)
+
+    def test_charbonnier_takes_both_options(self):
+        output, target = wrong_by(1.0)
+
+        assert Charbonnier(epsilon=0.75, known=1)(output, target, hole(2)).item() == 2.5
+        with pytest.raises(ValueError, match="epsilon=0 leaves the loss without a slope"):
+            Charbonnier(epsilon=0)
+
+
+def test_a_cell_is_touched_by_one_pixel_of_hole():
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[0, 0, 3, 4] = 1
+
+    assert touched_cells(mask, torch.zeros(1, 5, 2, 2)).tolist() == [[[[0, 1], [0, 0]]]]
+    assert touched_cells(mask, torch.zeros(1, 5, 1, 1)).item() == 1
