@@ -79,7 +79,8 @@ def biharmonic(picture: Picture, hole: Hole) -> Picture:
     blank = _blank(picture, hole)
     if hole.any() and not hole.all():
         filled = inpaint(blank, hole, channel_axis=-1 if blank.ndim == 3 else None)  # in [0, 1], and beyond
-        blank[hole] = np.rint(255 * filled[hole].clip(0, 1)).astype(np.uint8)
+        levels = np.nan_to_num(filled[hole], nan=_UNKNOWN / 255)  # where too little is known to solve for it
+        blank[hole] = np.rint(255 * levels.clip(0, 1)).astype(np.uint8)
     return blank
 
 

@@ -18,7 +18,14 @@ NOTES: Mapping[str, str] = {
 }
 """What a card says that only a person, or the run's folder, knows."""
 
-_METRICS = {"mse": "MSE", "mae": "MAE", "psnr": "PSNR, dB", "ssim": "SSIM", "accuracy": "accuracy"}
+# each score's name for people, and how many decimals it is worth
+_METRICS = {
+    "mse": ("MSE", 5),
+    "mae": ("MAE", 4),
+    "psnr": ("PSNR, dB", 2),
+    "ssim": ("SSIM", 4),
+    "accuracy": ("accuracy", 4),
+}
 
 
 def check_notes(notes: Any) -> dict[str, str]:
@@ -107,16 +114,18 @@ def _table(evaluation: Mapping[str, Any]) -> str:
         f" holes {describe_mask(pictures['mask'])}:"
     )
     metrics = [key for key in _METRICS if all(key in one["scores"] for one in entrants.values())]
-    lines = [f"| | {' | '.join(_METRICS[key] for key in metrics)} |", f"|---|{'---|' * len(metrics)}"]
+    lines = [f"| | {' | '.join(_METRICS[key][0] for key in metrics)} |", f"|---|{'---|' * len(metrics)}"]
     for name, one in entrants.items():
-        lines.append(f"| {name} | {' | '.join(_interval(one['scores'][key]) for key in metrics)} |")
+        lines.append(f"| {name} | {' | '.join(_interval(one['scores'][key], _METRICS[key][1]) for key in metrics)} |")
     return f"{what}\n\n" + "\n".join(lines)
 
 
-def _interval(score: Mapping[str, float | None]) -> str:
-    if score["mean"] is None:
-        return "–"
-    return f"{score['mean']:.4g} ({score['low']:.4g} to {score['high']:.4g})"
+def _interval(score: Mapping[str, float | None], decimals: int) -> str:
+    mean, low, high = ("–" if value is None else f"{value:.{decimals}f}" for value in map(score.get, _PARTS))
+    return mean if "–" in (mean, low, high) else f"{mean} ({low} to {high})"
+
+
+_PARTS = ("mean", "low", "high")
 
 
 def describe_mask(mask: Mapping[str, Any]) -> str:

@@ -52,8 +52,8 @@ def test_all_that_is_known_is_told(tmp_path):
         "| weights | 5.1 MB, float16 |",
         "7,980 pictures of gtsrb, val, track split, seed 0, holes center (size 40):",
         "| | MSE | PSNR, dB |",
-        "| **these weights** | 2 (1 to 3) | 30 (29 to 31) |",
-        "| telea | 3 (2 to 4) | 20 (19 to 21) |",
+        "| **these weights** | 2.00000 (1.00000 to 3.00000) | 30.00 (29.00 to 31.00) |",
+        "| telea | 3.00000 (2.00000 to 4.00000) | 20.00 (19.00 to 21.00) |",
         "## Known failures",
     ):
         assert line in card.splitlines()

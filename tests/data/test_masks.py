@@ -13,7 +13,7 @@ from imcomp.data import strokes
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.data.masks import MASKS, CenterMask, MixedMask, build_mask, mix_seeds
 from imcomp.errors import InputError
-from imcomp.inference import Completer
+from imcomp.inference import TorchCompleter
 
 FILES = {file.stem: file.read_text("utf-8") for file in sorted((config_dir() / "mask").glob("*.yaml"))}
 OPTIONS = list(FILES)
@@ -146,7 +146,7 @@ def test_the_data_module_takes_every_option(options, generator, picture_folder, 
 
 
 def test_cut_hole_scales_every_option_to_the_picture(generator):
-    completer = Completer.__new__(Completer)  # without a checkpoint: only the size and the generator count here
+    completer = object.__new__(TorchCompleter)  # without a checkpoint: only the size and the generator count here
     completer.size, completer.mask_generator = 96, generator
     mask = completer.cut_hole(Image.new("L", (128, 192)), seed=3)
 

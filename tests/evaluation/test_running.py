@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
+from torchvision import models
 
 import imcomp.evaluation.running
 from imcomp.cli import config_dir
@@ -221,6 +222,20 @@ def test_what_cannot_run_is_told(config, monkeypatch, capsys, tmp_path):
     assert "left out: lpips: no backbone; give lpips.weights=FILE" in report
     assert "left out: curves: Matplotlib cannot be imported" in report
     assert "## Curves" not in report
+
+
+@pytest.mark.slow
+def test_lpips_and_fid_with_backbones_from_files(config, tmp_path, capsys):
+    torch.save(models.squeezenet1_1().state_dict(), tmp_path / "squeeze.pth")
+    torch.save(models.inception_v3(weights=None, init_weights=False).state_dict(), tmp_path / "inception.pth")
+    backbones = ("lpips.net=squeeze", f"lpips.weights={tmp_path}/squeeze.pth", f"fid.weights={tmp_path}/inception.pth")
+    metrics = evaluate(config("limit=2", "baselines=[rim_mean]", *backbones))
+    for one in metrics["entrants"].values():
+        assert one["scores"]["lpips"]["mean"] > 0
+        assert one["fid"] >= 0
+    assert metrics["skipped"] == {}
+    assert "LPIPS" in capsys.readouterr().out
+    assert "FID" in (tmp_path / "report.md").read_text()
 
 
 def test_a_network_that_diverged_gives_null(config, monkeypatch, tmp_path):

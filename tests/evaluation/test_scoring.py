@@ -1,9 +1,13 @@
 """Scoring: right in the head, whatever the batches, on every part as the trainer does, and never all pictures held."""
 
+import math
+
 import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
+from torch import nn
+from torchmetrics.image.fid import FrechetInceptionDistance
 
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.data.loading import whole_batch
@@ -146,6 +150,38 @@ def test_pictures_without_a_hole_do_not_count():
 def test_further_metrics():
     result = scored({"same": same}, further={"side": lambda output, target, mask: mask.sum(dim=(1, 2, 3)) ** 0.5})
     assert result.scores["same"]["side"].tolist() == [8] * 6
+
+
+class Corners(nn.Module):
+    """Four features of a picture: its corners."""
+
+    num_features = 4
+
+    def forward(self, pictures):
+        return torch.stack([pictures[:, 0, row, column] for row in (0, -1) for column in (0, -1)], dim=1)
+
+
+def test_fid_is_each_entrants_own():
+    def fid():
+        return FrechetInceptionDistance(Corners(), compute_with_cache=False)
+
+    def darker(picture, hole):
+        return picture // 2
+
+    def corners(size, seeds):
+        return torch.ones(len(seeds), 1, *size)  # all is hole
+
+    data = InpaintingDataModule(**DATA)
+    data.mask = corners
+    result = scored({"same": same, "darker": darker}, data=data, fid=fid())
+    pictures = torch.stack([data.dataset("val")[place][0] for place in range(6)])
+    expected = fid()
+    expected.update(pictures.float() / 255, real=True)
+    expected.update((pictures // 2).float() / 255, real=False)
+    assert result.fid["same"] == pytest.approx(0, abs=1e-5)
+    assert result.fid["darker"] == pytest.approx(expected.compute().item(), rel=1e-4)
+    assert result.fid["darker"] > 1e-3
+    assert math.isnan(scored({"same": same}, limit=1, fid=fid()).fid["same"])
 
 
 @pytest.mark.parametrize(
