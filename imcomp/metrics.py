@@ -7,9 +7,9 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from imcomp.box import Box
-from imcomp.losses import hole_mse
+from imcomp.losses import hole_mse, hole_ssim
+from imcomp.losses.ssim import WINDOW
 from imcomp.scores import AREAS, TOLERANCE, hole_accuracy, hole_area, hole_mae, hole_psnr
-from imcomp.similarity import WINDOW, hole_ssim
 
 __all__ = [
     "TOLERANCE",

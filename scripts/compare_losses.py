@@ -15,7 +15,7 @@ from torch import Tensor
 
 from imcomp.batch import Batch
 from imcomp.data.datamodule import InpaintingDataModule
-from imcomp.evaluation import as_module
+from imcomp.filling import fill
 from imcomp.inference import Trained, load_trained
 from imcomp.losses import hole_mse, hole_ssim
 from imcomp.losses.pixels import masked_l1, masked_mean
@@ -34,9 +34,8 @@ def slopes(images: Tensor, mask: Tensor) -> float:
 @torch.inference_mode()
 def complete(trained: Trained, batch: Batch) -> Tensor:
     """Fill the holes of a batch; ``(B, C, H, W)`` in [0, 1]."""
-    module = as_module(trained)
     parts = zip(batch.image.split(32), batch.mask.split(32), strict=True)
-    output = torch.cat([batch.box.crop(module(*part)) if batch.box else module(*part) for part in parts])
+    output = torch.cat([fill(trained.network, *part, batch.box, context=trained.context) for part in parts])
     return torch.where(batch.mask > 0, batch.spread(output).clamp(0, 1), batch.image)
 
 
