@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 JOB = "1000"
@@ -20,7 +21,9 @@ def sbatch(state, script):
     shutil.copy(script, state / "submitted.sh")
     last = int(re.findall(r"--array=0-(\d+)", text)[0])
     for task in range(last + 1):
-        subprocess.Popen([sys.executable, __file__, "task", script, str(task)], start_new_session=True)
+        command, null = [sys.executable, __file__, "task", script, str(task)], subprocess.DEVNULL
+        # not on our own output, to whose end submitit reads
+        subprocess.Popen(command, start_new_session=True, stdout=null, stderr=null)
     print(f"Submitted batch job {JOB}")
 
 
@@ -31,6 +34,11 @@ def task(state, script, number):
     own |= {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
     own |= {"SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "localhost"}
     requeued = state / f"requeue-{name}"
+    output = re.findall(r"--output=(\S+)/", Path(script).read_text())[0].replace("%A", JOB).replace("%a", number)
+    for _ in range(3000):  # a minute
+        if [*Path(output).glob("*_submitted.pkl")]:  # submitit puts it there when `sbatch` has told it the number
+            break
+        time.sleep(0.02)
     while True:
         with (state / f"{name}.log").open("a") as log:
             subprocess.run(["bash", script], env={**os.environ, **own}, stdout=log, stderr=log, check=False)
