@@ -98,9 +98,11 @@ class Completer:
         completed: Picture = self.engine.complete(image, mask, strategy)
         return completed
 
-    def complete_batch(self, images: "Sequence[Image.Image]", masks: "Sequence[Image.Image]") -> "list[Image.Image]":
-        """Complete PIL images, all at once, each shown whole at the network's size; see `complete`."""
-        return self.engine.complete_images(images, masks, "resize")
+    def complete_batch(
+        self, images: "Sequence[Image.Image]", masks: "Sequence[Image.Image]", *, strategy: str = "resize"
+    ) -> "list[Image.Image]":
+        """Complete PIL images, all at once, each shown whole at the network's size or as `complete` says."""
+        return self.engine.complete_images(images, masks, strategy)
 
     def cut_hole(self, image: "Image.Image", seed: int = 0) -> "Image.Image":
         """Make a hole like those that the network was trained on, scaled to the picture.

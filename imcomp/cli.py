@@ -26,7 +26,7 @@ from imcomp.overrides import (
     expand_rerun,
     expand_resume,
     explain,
-    mask_as_file,
+    prediction_arguments,
     runs_as_list,
     stored_command,
     suites_as_list,
@@ -56,31 +56,38 @@ def train(cfg: "DictConfig") -> float:
 
 
 def predict(cfg: "DictConfig") -> None:
-    """Complete pictures; exit code 1 where some could not be read."""
-    from imcomp import Completer
-    from imcomp.config import check_settings
-    from imcomp.data.pictures import UnreadablePicture, read_picture
-    from imcomp.prediction import find_inputs
-    from imcomp.prediction import predict as run_prediction
-    from imcomp.pretrained import choose_checkpoint
-    from imcomp.report import report_prediction
+    """Complete pictures; exit code 1 where some were left out or have no partner."""
+    from omegaconf import OmegaConf
 
-    check_settings(cfg, ckpt=str | None, input=str, output=str, side_by_side=bool, batch_size=int, seed=int)
-    check_settings(cfg, device=str, precision=str | int, backend=str)  # 32 is read as a number
-    output = Path(cfg.output)
-    inputs = find_inputs(cfg.input, output)
-    try:
-        mask = read_picture(Path(cfg.mask.file)) if cfg.mask.file else None
-    except UnreadablePicture as error:
-        raise InputError(f"mask={cfg.mask.file}: {error}; give a picture that is white where the hole is") from error
-    checkpoint = choose_checkpoint(cfg.ckpt, Path(cfg.paths.outputs))
+    from imcomp.config import check_settings
+    from imcomp.prediction.command import MaskSettings, Settings, run_prediction
+    from imcomp.pretrained import choose_checkpoint
+
+    options: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    mask, paths = options.pop("mask"), options.pop("paths")
+    check_settings(options, **get_type_hints(Settings))
+    hints = {f"mask.{key}": hint for key, hint in get_type_hints(MaskSettings).items()}
+    check_settings({f"mask.{key}": value for key, value in mask.items()}, **hints)
+    checkpoint = choose_checkpoint(options["ckpt"], Path(paths["outputs"]))
     log.info("completing with %s", checkpoint)
-    completer = Completer(checkpoint, cfg.device, precision=str(cfg.precision), backend=cfg.backend)
-    options = {key: cfg[key] for key in ("seed", "batch_size", "side_by_side")}
-    unreadable = run_prediction(completer, inputs, output, mask=mask, **options)
-    report_prediction(len(inputs.paths), unreadable, output)
-    if unreadable:
+    kinds = {name: partial(_mask_options, name) for name in _mask_names()}
+    if not run_prediction(Settings(**{**options, "ckpt": checkpoint}), MaskSettings(**mask), kinds):
         raise SystemExit(1)
+
+
+def _mask_names() -> list[str]:
+    return sorted(file.stem for file in (config_dir() / "mask").glob("*.yaml"))
+
+
+def _mask_options(name: str) -> dict[str, Any]:
+    """An option of the group ``mask``, as plain values; what must be given stays out."""
+    from hydra import compose
+    from omegaconf import OmegaConf
+
+    composed = compose(f"mask/{name}")
+    node = composed.mask if "mask" in composed else composed
+    options: Any = OmegaConf.to_container(node)
+    return {key: value for key, value in options.items() if value != "???"}
 
 
 def evaluate(cfg: "DictConfig") -> None:
@@ -182,7 +189,7 @@ COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
 
 REWRITES: dict[str, Callable[[list[str]], list[str]]] = {
     "train": lambda arguments: add_loss_terms(expand_resume(expand_rerun(arguments))),
-    "predict": mask_as_file,
+    "predict": prediction_arguments,
     "benchmark": suites_as_list,
     "compare": runs_as_list,
 }

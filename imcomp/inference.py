@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -17,9 +16,9 @@ from imcomp import Completer
 from imcomp.backends import build_backend
 from imcomp.box import Box
 from imcomp.completing.engine import Engine
-from imcomp.completing.holes import measure_thickness
+from imcomp.completing.holes import Hole, measure_thickness
 from imcomp.completing.surfaces import Floats
-from imcomp.completing.views import Training
+from imcomp.completing.views import Training, check_strategy, plan
 from imcomp.data.masks import MaskGenerator, build_mask, mix_seeds
 from imcomp.data.rectangles import CenterMask
 from imcomp.data.transforms import to_channels, to_tensor
@@ -29,8 +28,7 @@ from imcomp.models import build_network
 from imcomp.models.outline import outline
 from imcomp.perf import fastest_precision
 from imcomp.weights import read_checkpoint
-
-Hole = npt.NDArray[np.bool_]
+from imcomp.whole import check_size, composite, read_hole, resize_known, to_mask
 
 TRAINING_OPTIONS = frozenset({"init", "optimizer", "lr", "weight_decay", "scheduler", "fused", "channels_last", "loss"})
 """Options of the ``InpaintingModule`` that say how a network is trained, and nothing of what it computes."""
@@ -178,28 +176,53 @@ class TorchCompleter(Completer):
                 known[:] = np.where(box.crop(holes[number]), one, known)
         return filled
 
-    @torch.inference_mode()
-    def complete_batch(self, images: Sequence[Image.Image], masks: Sequence[Image.Image]) -> list[Image.Image]:
-        """Complete pictures, all at once, each shown whole at the network's size.
+    def complete_batch(
+        self, images: Sequence[Image.Image], masks: Sequence[Image.Image], *, strategy: str = "resize"
+    ) -> list[Image.Image]:
+        """Complete PIL images; what can be is computed at once.
 
         Args:
-            images: of mode `L` or `RGB` and any size.
+            images: of any modes and sizes.
             masks: one for each picture, of its size; 128 and above is hole.
+            strategy: see `complete`; by default each picture is shown whole at the network's size.
 
         Returns:
             Completed pictures of the same modes and sizes.
 
         Raises:
-            InputError: a mask of another size than its picture, or a picture of another mode.
+            InputError: a mask of another size than its picture, or no such strategy.
         """
+        check_strategy(strategy)
+        plain = [self._is_shown_whole(image, mask, strategy) for image, mask in zip(images, masks, strict=True)]
+        quick = iter(self._complete_whole(*_chosen(images, masks, plain, True)))
+        others = iter(
+            self.engine.complete_images(*_chosen(images, masks, plain, False), strategy) if not all(plain) else ()
+        )
+        return [next(quick if whole else others) for whole in plain]
+
+    def _is_shown_whole(self, image: Image.Image, mask: Image.Image, strategy: str) -> bool:
+        """Whether 8 bits a channel are shown at the network's size: what `_complete_whole` is for."""
+        check_size(image, mask)
+        if image.mode not in ("L", "RGB") or "transparency" in image.info:
+            return False
+        if strategy == "resize" or (strategy == "auto" and self.stretch and max(image.size) <= self.size):
+            return True
+        whole = Box(0, 0, image.height, image.width)
+        views = plan(read_hole(mask), self.engine.training, strategy)
+        return bool(views) and all(view.window == whole and view.size == (self.size, self.size) for view in views)
+
+    @torch.inference_mode()
+    def _complete_whole(self, images: Sequence[Image.Image], masks: Sequence[Image.Image]) -> list[Image.Image]:
+        """Complete pictures of mode `L` or `RGB`, each shown whole at the network's size."""
         completed = list(images)
         shown: list[tuple[int, Tensor, Tensor]] = []  # which picture, its planes, its hole
-        holes = {id(mask): _to_hole(mask) for mask in masks}  # several pictures may share one
+        holes = {id(mask): read_hole(mask) for mask in masks}  # several pictures may share one
         shrunk = {key: self._shrink(hole) for key, hole in holes.items()}
         for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
-            _check(image, mask)
             hole = holes[id(mask)]
             if hole.any():
+                if len(image.getbands()) != self.in_channels:
+                    self.engine.tell(len(image.getbands()))
                 shown.append((number, self._planes(image, hole), shrunk[id(mask)]))
         for box, group in self._groups(shown):
             planes = torch.cat([planes for _, planes, _ in group])
@@ -207,12 +230,12 @@ class TorchCompleter(Completer):
             filled = self._fill(planes, missing, box)
             counts = [len(planes) for _, planes, _ in group]
             for (number, _, _), one in zip(group, torch.split(filled, counts), strict=True):
-                completed[number] = _composite(images[number], holes[id(masks[number])], one, box)
+                completed[number] = composite(images[number], holes[id(masks[number])], one, box)
         return completed
 
     def _planes(self, image: Image.Image, hole: Hole) -> Tensor:
         """The picture at the network's size, uint8 ``(1, C, S, S)``, or ``(3, 1, S, S)`` for a grey network."""
-        small = _resize_known(image, hole, (self.size, self.size))
+        small = resize_known(image, hole, (self.size, self.size))
         if self.in_channels == 1:
             return to_tensor(small)[:, None]
         return to_tensor(to_channels(small, 3))[None]
@@ -268,59 +291,20 @@ class TorchCompleter(Completer):
         return torch.cat(outputs)
 
 
-def _check(image: Image.Image, mask: Image.Image) -> None:
-    if image.mode not in ("L", "RGB"):
-        raise InputError(f"the picture is of mode {image.mode}; give one of mode L or RGB (image.convert('RGB'))")
-    if mask.size != image.size:
-        raise InputError(
-            f"the mask is {mask.width}x{mask.height}, the picture {image.width}x{image.height}; give a mask of its size"
-        )
-
-
-def _composite(image: Image.Image, hole: Hole, planes: Tensor, box: Box) -> Image.Image:
-    """Bring completed planes ``(N, C, S, S)``, whose hole lies in ``box``, back to the picture and into its hole."""
-    channels = planes.flatten(0, 1)
-    if image.mode == "L" and len(channels) == 3:
-        channels = channels.float().mean(dim=0, keepdim=True).round().byte()
-    if image.size == (planes.shape[-1], planes.shape[-2]):
-        channels, hole = box.crop(channels), box.crop(hole)
-    else:
-        box = Box(0, 0, image.height, image.width)
-    array = channels.permute(1, 2, 0).numpy()
-    filled = Image.fromarray(array if image.mode == "RGB" else array[..., 0])
-    completed = image.copy()
-    completed.paste(
-        filled.resize((box.width, box.height), Image.Resampling.BILINEAR), (box.left, box.top), _to_mask(hole)
-    )
-    return completed
-
-
-def _resize_known(image: Image.Image, hole: Hole, size: tuple[int, int]) -> Image.Image:
-    """Resize bilinearly with known pixels alone, so that what is under the hole does not bleed out of it."""
-    if image.size == size or not hole.any():
-        return image.resize(size, Image.Resampling.BILINEAR)
-
-    def shrunk(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
-
-    weight = shrunk(~hole).clip(1e-6)
-    bands = [shrunk(np.where(hole, 0, np.asarray(band))) / weight for band in image.split()]
-    return Image.merge(image.mode, [Image.fromarray(band.round().clip(0, 255).astype(np.uint8)) for band in bands])
-
-
-def _to_hole(mask: Image.Image) -> Hole:
-    hole: Hole = np.asarray(mask.convert("L")) >= 128
-    return hole
-
-
-def _to_mask(hole: Hole) -> Image.Image:
-    return Image.fromarray(hole.astype(np.uint8) * 255)
+def _chosen(
+    images: Sequence[Image.Image],
+    masks: Sequence[Image.Image],
+    plain: list[bool],
+    wanted: bool,  # noqa: FBT001
+) -> tuple[list[Image.Image], list[Image.Image]]:
+    chosen = [number for number, one in enumerate(plain) if one is wanted]
+    return [images[number] for number in chosen], [masks[number] for number in chosen]
 
 
 def scaled_hole(generator: MaskGenerator, trained: int, size: tuple[int, int], seed: int) -> Image.Image:
     """Cut a hole into a picture of ``trained`` pixels a side, and scale it to width and height ``size``."""
     mask = generator((trained, trained), mix_seeds(seed).reshape(1))
-    return _to_mask(mask[0, 0].numpy() > 0).resize(size, Image.Resampling.NEAREST)
+    return to_mask(mask[0, 0].numpy() > 0).resize(size, Image.Resampling.NEAREST)
 
 
 def find_device(name: str) -> torch.device:

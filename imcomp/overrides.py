@@ -129,9 +129,38 @@ def add_loss_terms(arguments: list[str]) -> list[str]:
     return [re.sub(r"^loss\.", "++loss.", argument) for argument in weighed]
 
 
-def mask_as_file(arguments: list[str]) -> list[str]:
-    """Read ``mask=FILE`` as ``mask.file=FILE``: Hydra would look for `FILE` among the options of the group `mask`."""
-    return [re.sub(r"^mask=", "mask.file=", argument) for argument in arguments]
+_VERBATIM = ("ckpt", "input", "output", "mask.file", "mask.color")
+
+
+def prediction_arguments(arguments: list[str]) -> list[str]:
+    """Read what people type for files: ``mask=FILE`` as ``mask.file=FILE``, for Hydra would look for a group's option.
+
+    Names are taken as they stand, with brackets, commas, blanks and line ends, unless they are quoted as Hydra quotes
+    or a list; ``input=A,B`` is a list where no file is called so. ``--dry`` is ``dry=true``.
+    """
+    arguments = [re.sub(r"^mask=", "mask.file=", argument) for argument in arguments]
+    arguments = [re.sub(r"^mask\.options", "++mask.options", argument) for argument in arguments]
+    return ["dry=true" if argument == "--dry" else _verbatim(argument) for argument in arguments]
+
+
+def _verbatim(argument: str) -> str:
+    key, given, value = argument.partition("=")
+    if not given or key not in _VERBATIM or value in ("", "null", "???"):
+        return argument
+    if not Path(value).exists():
+        if (value[0], value[-1]) in {("[", "]"), ('"', '"'), ("'", "'")}:
+            return argument
+        if key == "input" and "," in value and not any(sign in value for sign in "*?["):
+            return f"input=[{','.join(_as_value(name) for name in value.split(','))}]"
+        if "${" in value:
+            return argument
+    return f"{key}={_as_value(value)}"
+
+
+def _as_value(text: str) -> str:
+    """Quoted for Hydra, and for OmegaConf, which would look up what stands in ``${...}``."""
+    quoted: str = QuotedString(text.replace("${", "\\${"), Quote.single).with_quotes()
+    return quoted
 
 
 def suites_as_list(arguments: list[str]) -> list[str]:

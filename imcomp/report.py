@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -27,12 +27,53 @@ def report_run(metrics: Mapping[str, float], output_dir: Path) -> None:
     console.print(f"watch:    tensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}")
 
 
-def report_prediction(count: int, unreadable: Mapping[Path, str], output: Path) -> None:
-    """Print how many pictures were completed, where they are and which were left out."""
+def report_prediction(
+    count: int,
+    completed: int,
+    skipped: int,
+    left_out: Mapping[Path, str],
+    unmatched: Mapping[Path, str],
+    notes: Mapping[Path, str],
+    output: Path,
+) -> None:
+    """Print how many pictures were completed, where they are, and which were not.
+
+    Args:
+        count: all.
+        completed: now.
+        skipped: done before.
+        left_out: files that could not be completed, and why.
+        unmatched: files without a partner, and what each is missing.
+        notes: what a person should know of results.
+        output: the folder.
+    """
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(f"completed {count - len(unreadable):,} of {count:,} pictures: {output}")
-    for path, reason in unreadable.items():
-        console.print(f"left out {str(path)!r}: {reason}")
+    console.print(f"completed {completed:,} of {count:,} pictures: {output}")
+    if skipped:
+        console.print(f"skipped {skipped:,} that are done; overwrite=true completes them again")
+    for words, files in (("note", notes), ("left out", left_out), ("unmatched", unmatched)):
+        for path, reason in files.items():
+            console.print(f"{words} {str(path)!r}: {reason}")
+
+
+def report_dry_run(
+    jobs: Sequence[tuple[Path, str, Path | None, bool]], unmatched: Mapping[Path, str], output: Path
+) -> None:
+    """Print what would be done.
+
+    Args:
+        jobs: each one's picture, result without a suffix and mask, and whether it is done.
+        unmatched: files without a partner, and what each is missing.
+        output: the folder.
+    """
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    for path, name, mask, done in jobs:
+        with_mask = f", mask {str(mask)!r}" if mask else ""
+        console.print(f"{'is done' if done else 'would complete'} {str(path)!r} to {str(output / name)!r}{with_mask}")
+    for path, reason in unmatched.items():
+        console.print(f"unmatched {str(path)!r}: {reason}")
+    waiting = sum(not done for *_, done in jobs)
+    console.print(f"would complete {waiting:,} of {len(jobs):,} pictures; nothing was written")
 
 
 def report_published(published: Iterable[Published]) -> None:

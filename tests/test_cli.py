@@ -148,7 +148,7 @@ MISTAKES = [
     (["predict", "input=.", "output=."], "output=. is the folder of the inputs"),
     (["predict", "input=a.png", "batch_size=many"], "batch_size=many is a str; expected int"),
     (["predict", "input=a.png", "side_by_side=maybe"], "side_by_side=maybe is a str; expected bool"),
-    (["predict", "input=a.png", "precision=[32]"], "precision=[32] is a ListConfig; expected str or int"),
+    (["predict", "input=a.png", "precision=[32]"], "precision=[32] is a list; expected str or int"),
     (["predict", "inptu=a.png"], "unknown key inptu; did you mean input?"),
     (["predict", "input=a.png", "ckpt=a.safetensors"], "no checkpoint a.safetensors; give the path"),
     (["publish", "ckpt=nowhere.ckpt", "name=a"], "card is not given; give card=..."),
@@ -291,6 +291,77 @@ def test_predicting_with_a_mask_of_ones_own(command, tmp_path, checkpoint):
     with Image.open(tmp_path / "completed" / "a.png") as image:
         assert (np.asarray(image)[:, 4:] == 77).all()
         assert (np.asarray(image)[:, :4] != 77).any()
+
+
+@pytest.fixture
+def predicting(command, tmp_path, checkpoint):
+    """Run ``imcomp predict`` on two pictures, ``in/a.png`` and ``in/b.png``."""
+    (tmp_path / "in").mkdir()
+    for name, shade in (("a", 77), ("b", 99)):
+        Image.new("RGB", (40, 30), (shade, 0, 255)).save(tmp_path / "in" / f"{name}.png")
+    return lambda *arguments: command("predict", f"ckpt={checkpoint}", "input=in", "device=cpu", *arguments)
+
+
+def test_predicting_again_does_nothing(predicting, tmp_path):
+    code, out, _ = predicting()
+    assert (code, "completed 2 of 2 pictures" in out) == (0, True)
+    (tmp_path / "completed" / "a.png").write_bytes(b"cut short")
+    Image.new("RGB", (40, 30)).save(tmp_path / "in" / "c.png")
+    code, out, _ = predicting()
+    assert (code, "completed 2 of 3 pictures" in out) == (0, True)
+    assert "skipped 1 that are done; overwrite=true completes them again" in out
+    with Image.open(tmp_path / "completed" / "a.png") as image:
+        image.load()
+    table = (tmp_path / "completed" / "predictions.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in table] == ["file", "a.png", "b.png", "c.png"]
+    assert "completed 3 of 3 pictures" in predicting("overwrite=true")[1]
+    assert "completed 3 of 3 pictures" in predicting("strategy=original")[1]
+    assert "skipped 3 that are done" in predicting("strategy=original")[1]
+
+
+def test_a_dry_run_lists_and_writes_nothing(predicting, tmp_path):
+    code, out, err = predicting("--dry")
+    assert (code, err) == (0, "")
+    assert "would complete 'in/a.png' to 'completed/a'" in out
+    assert "would complete 2 of 2 pictures; nothing was written" in out
+    assert not (tmp_path / "completed").exists()
+    assert predicting()[0] == 0
+    assert "is done 'in/a.png'" in predicting("--dry")[1]
+
+
+def test_masks_by_name_and_what_has_no_partner(predicting, tmp_path):
+    (tmp_path / "masks").mkdir()
+    for name in ("a_mask001", "a_mask002", "x"):
+        Image.new("L", (40, 30), 255).save(tmp_path / "masks" / f"{name}.png")
+    for arguments in (["--dry"], []):
+        code, out, _ = predicting("mask=masks", *arguments)
+        assert code == 1
+        assert "unmatched 'in/b.png': no mask for it in masks" in out
+        assert "unmatched 'masks/x.png': a mask without a picture" in out
+    assert sorted(path.name for path in (tmp_path / "completed").glob("*.png")) == ["a_mask001.png", "a_mask002.png"]
+
+
+@pytest.mark.parametrize(
+    ("hole", "pixels"),
+    [
+        (["mask.color=#4d00ff"], 1200),
+        (["mask.color=#4b00ff"], 0),
+        (["mask.color=#4b00ff", "mask.tolerance=2"], 1200),
+        (["mask.box=[1,2,3,4]"], 12),
+        (["mask=center", "mask.options={size: 16}"], 300),
+        (["mask=brush_medium"], None),
+    ],
+)
+def test_holes_of_every_source(predicting, tmp_path, hole, pixels):
+    code, _, err = predicting("input=in/a.png", *hole)
+    assert (code, err) == (0, "")
+    row = (tmp_path / "completed" / "predictions.csv").read_text().splitlines()[1].split(",")
+    assert (int(row[5]) == pixels) if pixels is not None else 100 < int(row[5]) < 600
+    assert bool(row[6]) == (hole[0] in {"mask=center", "mask=brush_medium"})
+
+
+def test_predicting_says_how_a_grey_network_sees_colour(predicting):
+    assert predicting()[1].count("a grey network completes the channels of a colour picture one by one") == 1
 
 
 def test_predicting_names_what_cannot_be_read(command, tmp_path, checkpoint):

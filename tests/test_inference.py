@@ -255,7 +255,7 @@ def test_a_mask_is_cut_at_half(completer, level, is_hole):
     ("mode", "mask_size", "message"),
     [
         ("L", (31, 32), "the mask is 31x32, the picture 32x32; give a mask of its size"),
-        ("RGBA", (32, 32), "the picture is of mode RGBA; give one of mode L or RGB (image.convert('RGB'))"),
+        ("RGBA", (31, 32), "the mask is 31x32, the picture 32x32; give a mask of its size"),
     ],
 )
 def test_what_does_not_fit_is_told(completer, mode, mask_size, message):
@@ -342,6 +342,21 @@ def test_as_it_is_is_the_networks_output_for_the_padded_picture(completer):
     expected = np.where(np.asarray(mask) > 0, output, np.asarray(image))
     completed = np.asarray(completer.complete(image, mask, strategy="original"), int)
     assert np.abs(completed - expected).max() <= 1
+
+
+@pytest.mark.parametrize("box", [(4, 4, 12, 12), (70, 50, 90, 70), (90, 4, 100, 12)])
+def test_larger_than_the_network_was_trained_on_the_hole_is_filled_where_it_is(completer, box):
+    image = picture(100, 80)
+    mask = hole_in(image, box)
+    pixels, hole = (torch.from_numpy(np.array(one))[None, None].float() / 255 for one in (image, mask))
+    original = completer.complete(image, mask, strategy="original")
+    before, after, inside = np.asarray(image, int), np.asarray(original, int), np.asarray(mask) > 0
+    assert np.array_equal(before[~inside], after[~inside])
+    if box[2] <= 64 and box[3] <= 64:
+        with torch.no_grad():
+            output = (fill(completer.network, pixels[..., :80, :96], hole[..., :80, :96]).clamp(0, 1) * 255).round()
+        assert np.abs(after[:80, :96] - output[0, 0].numpy())[inside[:80, :96]].max() <= 8  # it is shown a window
+    assert (before != after)[inside].mean() > 0.9
 
 
 def test_it_knows_how_thick_the_holes_of_training_were(tmp_path):

@@ -15,7 +15,7 @@ from imcomp.overrides import (
     expand_rerun,
     expand_resume,
     explain,
-    mask_as_file,
+    prediction_arguments,
     runs_as_list,
     stored_command,
 )
@@ -136,10 +136,62 @@ def test_nothing_to_resume(tmp_path, monkeypatch, value, words):
     assert str(raised.value) == words
 
 
-def test_a_mask_is_a_file_in_prediction():
-    assert mask_as_file(["input=a", "mask=b.png"]) == ["input=a", "mask.file=b.png"]
+def predicted(*arguments):
     with initialize_config_dir(str(config_dir())):
-        assert compose("predict", mask_as_file(["mask='a b.png'"])).mask.file == "a b.png"
+        return compose("predict", prediction_arguments([*arguments]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b.png",
+        "a,b (1).png",
+        "[a].png",
+        "{a}",
+        "a=b",
+        "it's",
+        'say "a"',
+        "new\nline",
+        "#1",
+        "α β",
+        "a\\b",
+        "100%",
+        "*.png",
+        "a'",
+    ],
+)
+def test_names_are_taken_as_they_stand(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).touch()
+    cfg = predicted(f"input={name}", f"mask={name}", f"output={name}", f"ckpt={name}")
+    assert {cfg.input, cfg.mask.file, cfg.output, cfg.ckpt} == {name}
+
+
+def test_what_looks_like_an_interpolation_is_a_name_where_a_file_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "${seed}.png").touch()
+    assert predicted("input=${seed}.png").input == "${seed}.png"
+    assert predicted("input=a.png", "output=${seed}x").output == "0x"
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("input=a.png,b c.png", ["a.png", "b c.png"]),
+        ("input=[a.png,b.png]", ["a.png", "b.png"]),
+        ("input=photos/*.{png,jpg}", "photos/*.{png,jpg}"),
+        ('input="photos/**/*.jpg"', "photos/**/*.jpg"),
+        ("input='a b'", "a b"),
+    ],
+)
+def test_several_inputs_and_quoted_ones(argument, expected):
+    assert predicted(argument).input == expected
+
+
+def test_colours_and_flags():
+    cfg = predicted("input=a", "mask.color=#ff00ff", "mask.tolerance=5", "--dry", "mask.options={size: 9}")
+    assert (cfg.mask.color, cfg.mask.tolerance, cfg.dry, cfg.mask.options.size) == ("#ff00ff", 5, True, 9)
+    assert predicted("input=a", "mask=null").mask.file is None
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_what_to_type_works_for_any_folder(capsys, folder):
 
 
 def test_prediction_names_what_was_left_out(capsys):
-    report_prediction(1234, {Path("a [b].png"): "file is empty"}, Path("completed"))
+    report_prediction(1234, 1233, 0, {Path("a [b].png"): "file is empty"}, {}, {}, Path("completed"))
     assert capsys.readouterr().out.splitlines() == [
         "completed 1,233 of 1,234 pictures: completed",
         "left out 'a [b].png': file is empty",

@@ -78,7 +78,7 @@ class Engine:
 
         for number, (surface, hole) in enumerate(zip(surfaces, holes, strict=True)):
             for view in plan(hole, self.training, strategy):
-                self._tell(surface.channels)
+                self.tell(surface.channels)
                 if max(view.size) > self.training.most_at_once:
                     self._fill_large(surface, hole, view)
                     continue
@@ -125,7 +125,7 @@ class Engine:
         cut: Floats = filled[..., :height, :width]
         return cut
 
-    def _tell(self, channels: int) -> None:
+    def tell(self, channels: int) -> None:
         """Say once how a picture is completed by a network of other channels."""
         if channels == self.training.channels or channels in self._told:
             return

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
@@ -136,10 +136,15 @@ def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.I
     Raises:
         UnreadablePicture: For every file that cannot be read.
     """
+    return read_by(path, max_pixels, _decode)
+
+
+def read_by(path: Path, max_pixels: int, decode: Callable[[BinaryIO, int], Image.Image]) -> Image.Image:
+    """Read a regular file with ``decode``, which takes it and ``max_pixels``; raises `UnreadablePicture` alone."""
     try:
         size = _regular_size(path)  # before opening, which would wait forever for the other end of a pipe
         with path.open("rb") as file:
-            return _decode(_mend_netpbm(file, size, max_pixels), max_pixels)
+            return decode(_mend_netpbm(file, size, max_pixels), max_pixels)
     except UnreadablePicture:
         raise
     except FileNotFoundError as error:
@@ -305,19 +310,25 @@ def _mend_netpbm(file: BinaryIO, size: int, max_pixels: int) -> BinaryIO:
     )
 
 
-def _decode(file: BinaryIO, max_pixels: int) -> Image.Image:
+def open_header(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
+    """A picture that is not decoded yet, of a format and a size that are allowed."""
     try:
         image = Image.open(file, formats=_formats())
     except UnidentifiedImageError:
         file.seek(0)
         raise UnreadablePicture(f"no format that Pillow reads, or cut short; begins with {file.read(16)!r}") from None
     _check_size(*image.size, max_pixels)
-    layout = image.tile[0][3] if image.format == "PNG" and image.tile else None
-    if "transparency" in image.info and layout in {"L;2", "L;4", "RGB;16B"}:
+    if "transparency" in image.info and _layout(image) in {"L;2", "L;4", "RGB;16B"}:
         # Pillow compares the key, of 2, 4 or 16 bits, with pixels of 8
         raise UnreadablePicture("transparent colour in a PNG of other than 8 bits a channel; save it with 8")
+    return image
+
+
+def _decode(file: BinaryIO, max_pixels: int) -> Image.Image:
+    image = open_header(file, max_pixels)
+    layout = _layout(image)
     image.load()
-    upright = _TURNS.get(_orientation(image))
+    upright = _TURNS.get(orientation_of(image))
     # Pillow has no grey of 16 bits with alpha and gives RGBA with three equal channels
     picture = to_grey_or_rgb(image.convert("LA") if layout == "LA;16B" else image)
     if upright is not None:
@@ -326,7 +337,12 @@ def _decode(file: BinaryIO, max_pixels: int) -> Image.Image:
     return picture
 
 
-def _orientation(image: ImageFile.ImageFile) -> int:
+def _layout(image: ImageFile.ImageFile) -> Any:
+    return image.tile[0][3] if image.format == "PNG" and image.tile else None
+
+
+def orientation_of(image: ImageFile.ImageFile) -> int:
+    """EXIF's, 1 where there is none."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - damaged metadata says nothing about the pixels

@@ -11,7 +11,11 @@ import torch
 from PIL import Image
 
 from imcomp.errors import InputError
-from imcomp.prediction import Inputs, Prediction, draw_sheet, find_inputs, output_names, predict
+from imcomp.prediction.holes import FromFile
+from imcomp.prediction.inputs import Inputs, find_inputs, output_names
+from imcomp.prediction.jobs import list_jobs
+from imcomp.prediction.running import predict
+from imcomp.prediction.sheets import Prediction, draw_sheet
 
 
 class Painter:
@@ -28,7 +32,7 @@ class Painter:
         mask.paste(255, (0, 0, image.width // 2, image.height))
         return mask
 
-    def complete_batch(self, images, masks):
+    def complete_batch(self, images, masks, *, strategy):
         self.batches.append(len(images))
         fills = (Image.new("RGB", image.size, (self.shade,) * 3).convert(image.mode) for image in images)
         return [Image.composite(*both) for both in zip(fills, images, masks, strict=True)]
@@ -122,7 +126,7 @@ def test_outputs_are_named_after_inputs_and_never_the_same(tmp_path, names, expe
 
 def test_names_and_folders_are_kept(photos, tmp_path):
     output = tmp_path / "completed"
-    assert predict(Painter(), find_inputs(str(photos)), output) == {}
+    assert predict(Painter(), find_inputs(str(photos)), output).left_out == {}
     names = ["a.png", "b.png", "deep/c.png", "deep/er/d.png"]
     assert tree(output) == sorted([*names, *(f"side_by_side/{name}" for name in names), "predictions.csv"])
     for name in names:
@@ -135,11 +139,18 @@ def test_the_table_says_how_good_it_is(tmp_path):
     save(tmp_path / "in" / "near.png", shade=51, mode="RGB")  # wrong by 0.2
     save(tmp_path / "in" / "right.png", shade=0)
     predict(Painter(shade=0), find_inputs(str(tmp_path / "in")), tmp_path / "out")
-    columns = {"width": "4", "height": "2", "hole_pixels": "4"}
+    columns = {"mask": "", "width": "4", "height": "2", "hole_pixels": "4"}
     assert table(tmp_path / "out") == [
-        {"file": "far.png", **columns, "mse": "1", "accuracy": "0", "psnr": "0.00"},
-        {"file": "near.png", **columns, "mse": "0.04", "accuracy": "0", "psnr": f"{10 * math.log10(25):.2f}"},
-        {"file": "right.png", **columns, "mse": "0", "accuracy": "1", "psnr": "100.00"},
+        {"file": "far.png", "output": "far.png", **columns, "mse": "1", "accuracy": "0", "psnr": "0.00"},
+        {
+            "file": "near.png",
+            "output": "near.png",
+            **columns,
+            "mse": "0.04",
+            "accuracy": "0",
+            "psnr": f"{10 * math.log10(25):.2f}",
+        },
+        {"file": "right.png", "output": "right.png", **columns, "mse": "0", "accuracy": "1", "psnr": "100.00"},
     ]
 
 
@@ -154,10 +165,15 @@ def test_with_a_mask_of_ones_own_the_truth_is_unknown(tmp_path):
     save(tmp_path / "in" / "a.png", shade=200)
     mask = Image.new("L", (4, 2))
     mask.putpixel((3, 1), 255)
-    predict(Painter(shade=7), find_inputs(str(tmp_path / "in")), tmp_path / "out", mask=mask)
+    mask.save(tmp_path / "mask.png")
+    inputs = find_inputs(str(tmp_path / "in"))
+    plan = list_jobs(inputs, FromFile(), tmp_path / "mask.png")
+    predict(Painter(shade=7), inputs, tmp_path / "out", plan=plan)
     (row,) = table(tmp_path / "out")
     assert row == {
         "file": "a.png",
+        "output": "a.png",
+        "mask": str(tmp_path / "mask.png"),
         "width": "4",
         "height": "2",
         "hole_pixels": "1",
@@ -173,15 +189,22 @@ def test_with_a_mask_of_ones_own_the_truth_is_unknown(tmp_path):
 
 def test_an_empty_mask_changes_nothing(tmp_path):
     file = save(tmp_path / "in" / "a.png", shade=200)
-    predict(Painter(), find_inputs(str(file)), tmp_path / "out", mask=Image.new("L", (4, 2)))
+    inputs, mask = find_inputs(str(file)), save(tmp_path / "mask.png", shade=0)
+    report = predict(Painter(), inputs, tmp_path / "out", plan=list_jobs(inputs, FromFile(), mask))
+    assert report.notes == {file: "it has no hole and was copied"}
     with Image.open(tmp_path / "out" / "a.png") as image:
         assert set(np.asarray(image).flat) == {200}
 
 
 def test_a_mask_of_another_size_names_the_picture(tmp_path):
-    file = save(tmp_path / "a.png")
-    with pytest.raises(InputError, match=f"^the mask is 5x5, {file} is 4x2; give a mask of its size$"):
-        predict(Painter(), find_inputs(str(file)), tmp_path / "out", mask=Image.new("L", (5, 5)))
+    file, mask = save(tmp_path / "a.png"), save(tmp_path / "mask.png", shade=255, size=(5, 5))
+    inputs = find_inputs(str(file))
+    report = predict(Painter(), inputs, tmp_path / "out", plan=list_jobs(inputs, FromFile(), mask))
+    words = "is 5x5, the picture 4x2; give a mask of its size, or mask.resize=true"
+    assert report.left_out == {file: f"its mask {mask} {words}"}
+    report = predict(Painter(), inputs, tmp_path / "out", plan=list_jobs(inputs, FromFile(resize=True), mask))
+    assert report.completed == 1
+    assert table(tmp_path / "out")[0]["hole_pixels"] == "8"
 
 
 def test_panels_from_left_to_right(tmp_path):
@@ -196,7 +219,7 @@ def test_unreadable_files_are_named_and_the_rest_goes_on(photos, tmp_path, batch
     (photos / "aa.png").write_bytes(b"no picture")
     (photos / "deep" / "empty.jpg").touch()
     painter = Painter()
-    unreadable = predict(painter, find_inputs(str(photos)), tmp_path / "out", batch_size=batch_size)
+    unreadable = predict(painter, find_inputs(str(photos)), tmp_path / "out", batch_size=batch_size).left_out
     assert [*unreadable] == [photos / "aa.png", photos / "deep" / "empty.jpg"]
     assert unreadable[photos / "deep" / "empty.jpg"] == "file is empty"
     assert [row["file"] for row in table(tmp_path / "out")] == ["a.jpg", "b.png", "deep/c.bmp", "deep/er/d.png"]
@@ -206,7 +229,8 @@ def test_unreadable_files_are_named_and_the_rest_goes_on(photos, tmp_path, batch
 
 def test_where_nothing_can_be_read_the_table_is_empty(tmp_path):
     (tmp_path / "a.png").touch()
-    assert predict(Painter(), find_inputs(str(tmp_path)), tmp_path / "out") == {tmp_path / "a.png": "file is empty"}
+    report = predict(Painter(), find_inputs(str(tmp_path)), tmp_path / "out")
+    assert report.left_out == {tmp_path / "a.png": "file is empty"}
     assert table(tmp_path / "out") == []
 
 
@@ -234,9 +258,9 @@ class Waiting(Painter):
         super().__init__()
         self.meeting = threading.Barrier(parties)
 
-    def complete_batch(self, images, masks):
+    def complete_batch(self, images, masks, *, strategy):
         self.meeting.wait(timeout=30)
-        return super().complete_batch(images, masks)
+        return super().complete_batch(images, masks, strategy=strategy)
 
 
 def test_batches_share_the_processors(photos, tmp_path, monkeypatch):
@@ -253,10 +277,10 @@ def test_stopped_halfway_all_files_are_whole(photos, tmp_path):
         save(photos / f"{number}.png")
 
     class Stopped(Painter):
-        def complete_batch(self, images, masks):
+        def complete_batch(self, images, masks, *, strategy):
             if len(self.batches) == 3:
                 raise KeyboardInterrupt
-            return super().complete_batch(images, masks)
+            return super().complete_batch(images, masks, strategy=strategy)
 
     with pytest.raises(KeyboardInterrupt):
         predict(Stopped(), find_inputs(str(photos)), tmp_path / "out", batch_size=1)
@@ -316,7 +340,7 @@ def test_two_pictures_never_share_a_file(photos, tmp_path):
 
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_a_batch_of_nothing_is_told(photos, tmp_path, batch_size):
-    with pytest.raises(InputError, match=r"batch_size=.* is no number of pictures"):
+    with pytest.raises(InputError, match=r"batch_size=.* is too small; give at least 1"):
         predict(Painter(), find_inputs(str(photos)), tmp_path / "out", batch_size=batch_size)
 
 
