@@ -175,12 +175,27 @@ def compare(cfg: "DictConfig") -> None:
     print_sections(sections)
 
 
+def app(cfg: "DictConfig") -> None:
+    """Serve the web app until Ctrl-C."""
+    from omegaconf import OmegaConf
+
+    from imcomp.app.serving import choose_checkpoints, serve
+    from imcomp.app.settings import Settings
+    from imcomp.config import check_settings
+
+    options: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    outputs = Path(options.pop("paths")["outputs"])
+    check_settings(options, **get_type_hints(Settings) | {"ckpts": Sequence[str] | str | None})
+    serve(Settings(**options | {"ckpts": choose_checkpoints(options["ckpts"], outputs)}))
+
+
 COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
     "train": (train, "train a network to fill holes"),
     "predict": (predict, "complete pictures with a trained network"),
     "evaluate": (evaluate, "compare networks and classical fills, with a report"),
     "publish": (publish, "make a checkpoint a small file of weights, with a model card"),
     "pack": (pack, "pack pictures into shards to stream from, or check such shards"),
+    "app": (app, "complete pictures in the browser"),
     "export": (export, "write a network to a file that runs without imcomp"),
     "benchmark": (benchmark, "measure how quick it is, beside a reference loop"),
     "compare": (compare, "put two runs side by side"),

@@ -83,7 +83,7 @@ def test_every_commands_help_lists_its_keys(command, name):
     known = {"train": "max_epochs: 5", "predict": "input: ???", "evaluate": "part: val", "benchmark": "suite: all"}
     known |= {"publish": "card: ???", "compare": "runs: ???"}
     known |= {"pack": "form: encoded"}
-    known |= {"export": "format: onnx"}
+    known |= {"export": "format: onnx", "app": "host: 127.0.0.1"}
     assert known[name] in out
 
 
@@ -157,6 +157,11 @@ MISTAKES = [
     (["evaluate"], "no checkpoint; give ckpt=PATH"),
     (["compare", "a", "b"], "a holds no run (no config.yaml); give a folder"),
     (["compare", "a"], "1 runs to compare; give two runs' folders"),
+    (["app", "ckpts=[nowhere.ckpt]"], "no checkpoint nowhere.ckpt"),
+    (["app", "ckpts=7"], "ckpts=7 is a int; expected list of str or str or null"),
+    (["app", "port=many"], "port=many is a str; expected int"),
+    (["app", "port=70000"], "port=70000 is no port"),
+    (["app", "max_mb=0"], "max_mb=0 is too small; give a number above 0"),
     (["export", "ckpt=nowhere.ckpt"], "no checkpoint nowhere.ckpt; give"),
     (["export", "ckpt=a.ckpt", "format=tflite"], "format=tflite is unknown; choose from onnx, torch_export"),
     (["export", "ckpt=a.ckpt", "opset=new"], "opset=new is a str; expected int"),

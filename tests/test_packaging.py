@@ -30,6 +30,8 @@ def test_the_config_tree_travels_in_the_wheel(wheel):
 
     assert own <= names
     assert "imcomp/py.typed" in names
+    assert "imcomp/app/docs/examples/stop.png" in names
+    assert "imcomp/app/docs/example-masks/stop.png" in names
     assert not any(name.startswith(("tests/", "conf/", "docs/")) for name in names)
 
 
