@@ -23,6 +23,7 @@ from imcomp.errors import InputError, RunEnded
 from imcomp.overrides import (
     add_loss_terms,
     check_groups,
+    default_sweep,
     expand_rerun,
     expand_resume,
     explain,
@@ -38,21 +39,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def train(cfg: "DictConfig") -> float:
-    """Train; return the lowest value of the monitored metric, for sweeps."""
+def train(cfg: "DictConfig") -> float | list[float]:
+    """Train; return what a sweep improves: the lowest value of the monitored metric, unless `objectives` says else."""
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 
     from imcomp.config import check_settings
     from imcomp.report import report_run
+    from imcomp.sweeps.objectives import choose
     from imcomp.training import train as run_training
 
     check_settings(cfg, seed=int, monitor=str, resume=str | None, rerun=str | None, init=str | None, test=bool)
-    check_settings(cfg, halve_on_oom=bool)
+    check_settings(cfg, halve_on_oom=bool, objectives=list[str])
     if not 0 <= cfg.seed < 1 << 32:
         raise InputError(f"seed={cfg.seed} is out of range; give one from 0 to {(1 << 32) - 1}")
     metrics = run_training(cfg)
-    rank_zero_only(report_run)(metrics, Path(cfg.paths.output_dir))  # one of several processes speaks
-    return metrics[cfg.monitor]
+    trial = cfg.callbacks.get("trial")
+    if trial is None or trial.number is None:  # of a study's trials the sweeper says enough
+        rank_zero_only(report_run)(metrics, Path(cfg.paths.output_dir))  # one of several processes speaks
+    return choose(metrics, cfg.objectives)
 
 
 def predict(cfg: "DictConfig") -> None:
@@ -203,12 +207,15 @@ COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
 """Each command's function, which takes the composed config of the same name, and what it does."""
 
 REWRITES: dict[str, Callable[[list[str]], list[str]]] = {
-    "train": lambda arguments: add_loss_terms(expand_resume(expand_rerun(arguments))),
+    "train": lambda arguments: default_sweep(add_loss_terms(expand_resume(expand_rerun(arguments)))),
     "predict": prediction_arguments,
     "benchmark": suites_as_list,
     "compare": runs_as_list,
 }
 """What a command does to its arguments before Hydra sees them."""
+
+HYDRA_TARGETS = ("imcomp.*", "colorlog.*", "logging.*")
+"""What Hydra itself may build for a config: its callbacks, and how it logs."""
 
 
 def main() -> None:
@@ -262,7 +269,7 @@ def run(name: str) -> None:
         rewrite = REWRITES.get(name, list)
         sys.argv[1:] = rewrite(sys.argv[1:])
         check_groups(sys.argv[1:], config_dir())
-        hydra.main(config_path=str(config_dir()), config_name=name)(job)()
+        hydra.main(config_path=str(config_dir()), config_name=name, execution_whitelist=HYDRA_TARGETS)(job)()
 
 
 def config_dir() -> Path:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imcomp.errors import InputError, suggest
 
-TARGETS = ("imcomp.*", "pytorch_lightning.*")
+TARGETS = ("imcomp.*", "pytorch_lightning.*", "optuna.pruners.*")
 """What a config may name in ``_target_``: a config file is data, and must not run any code it likes."""
 
 

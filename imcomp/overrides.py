@@ -129,6 +129,20 @@ def add_loss_terms(arguments: list[str]) -> list[str]:
     return [re.sub(r"^loss\.", "++loss.", argument) for argument in weighed]
 
 
+def default_sweep(arguments: list[str]) -> list[str]:
+    """Read ``-m`` as ``-m sweep=optuna``, unless the command line names a sweep or a grid of values, as in `a=1,2`.
+
+    Args:
+        arguments: the command line after the program's name.
+    """
+    if not any(flag in arguments for flag in ("-m", "--multirun")):
+        return arguments
+    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    kinds = {_sweep_kind(override) for override in overrides}
+    named = any(_key(override) in {"sweep", "hydra/sweeper"} for override in overrides)
+    return arguments if named or ("grid" in kinds and "interval" not in kinds) else [*arguments, "sweep=optuna"]
+
+
 _VERBATIM = ("ckpt", "input", "output", "mask.file", "mask.color")
 
 
@@ -204,6 +218,15 @@ def _latest(arguments: list[str]) -> Path:
     return Path(outputs[-1] if outputs else "outputs") / "latest"
 
 
+def _sweep_kind(argument: str) -> str:
+    """`grid` for values one by one, `interval` for a continuous range, and nothing for one value."""
+    try:
+        override = OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return ""  # Hydra words it when its turn comes
+    return ("grid" if override.is_discrete_sweep() else "interval") if override.is_sweep_override() else ""
+
+
 def _key(argument: str) -> str:
     return argument.partition("=")[0].lstrip("+~").partition("@")[0]
 
@@ -235,16 +258,25 @@ def explain(  # noqa: PLR0911  # one return a kind of mistake reads best
         arguments: the command line; the groups' options that it chooses decide on the keys there are.
     """
     text = str(error)
+    arguments = default_sweep([*arguments]) if name == "train" else arguments
     if match := re.search(r"Could not override '(.+?)'", text):
         key, known = match[1], _known_keys(config_dir, name, arguments)
+        known = [other for other in known if other.startswith("hydra.") == key.startswith("hydra.")]
+        if key.startswith("hydra.sweeper.") and not any(_key(argument) == "sweep" for argument in arguments):
+            return f"{key} is no option of Hydra's own sweeper, which runs a grid; give sweep=optuna to search"
         if key not in known:
             return f"unknown key {key}; {suggest(key, known)} To add one that is not in the config, write +{key}=..."
     if match := re.search(r"Could not find '(.+)/(.+?)'\n+Available options in '.*?':\n((?:\t.*\n)*)", text):
         group, option, listed = match.groups()
         choices = [choice for choice in listed.split() if choice != "base"]  # the part that the options share
         return f"{group}={option} is unknown; {suggest(option, choices)}"
+    if match := re.search(r"^Error merging override (.*)", text):
+        cause = str(error.__cause__ or "it does not fit").splitlines()[0]
+        return f"{match[1]}: {cause[:1].lower()}{cause[1:]}"
     if match := re.search(r"Missing mandatory value: (?:.|\n)*full_key: (\S+)", text):
         return f"{match[1]} is not given; give {match[1]}=..."
+    if "'hydra.sweeper' must be configured before the sweep starts" in text:
+        return "the width to search differs from network to network; give sweep/width=none to sweep over networks"
     if match := re.search(r"Key '(\S+)' is not in struct", text):
         return f"{match[1]} is not in the config and is needed; give {match[1]}=..., or leave out ~{match[1]}"
     if isinstance(error, OSError) and error.strerror and error.filename:
@@ -261,9 +293,9 @@ def _known_keys(config_dir: Path, name: str, arguments: Sequence[str]) -> list[s
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir)):
         try:
-            config = compose(name, groups)
+            config = compose(name, groups, return_hydra_config=True)
         except HydraException:  # a group from --config-dir, say
-            config = compose(name)
+            config = compose(name, return_hydra_config=True)
     return [*_paths(OmegaConf.to_container(config))]
 
 

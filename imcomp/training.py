@@ -43,6 +43,7 @@ from imcomp.report import how_to_resume
 from imcomp.sharing import SyncNorms
 from imcomp.signals import StopOnSignal
 from imcomp.states import AtomicCheckpointIO, find_state, newest_good
+from imcomp.sweeps.objectives import COSTS
 from imcomp.weights import read_checkpoint
 
 log = logging.getLogger(__name__)
@@ -167,10 +168,7 @@ def _keep_provenance(run: _Run, config: str) -> None:
 
 
 def _build(cfg: DictConfig, environment: Environment, config: str) -> _Run:
-    datamodule = build_data(cfg)
-    module = build_module(cfg)
-    _check_size(datamodule, module)
-    datamodule.window = module.window((datamodule.size, datamodule.size), datamodule.box)
+    datamodule, module = build_data_and_module(cfg)
     if cfg.init:
         load_weights(module, cfg.init)
     if cfg.resume:
@@ -225,6 +223,7 @@ def _fit(run: _Run) -> dict[str, float]:
         )
     if cfg.test and run.datamodule.split is not None and run.datamodule.split.test:
         metrics |= _test(trainer, run.module, run.datamodule)
+    metrics |= _costs(cfg.objectives, trainer, run.module, run.datamodule)
     return metrics
 
 
@@ -237,6 +236,35 @@ def _record(run: _Run, metrics: Mapping[str, float]) -> None:
             data = {f"data/{key}": value for key, value in run.datamodule.hparams.items()}
             logger.log_hyperparams({**run.module.hparams, **data}, scores)
             logger.save()
+
+
+def check(cfg: DictConfig) -> None:
+    """Find what is wrong with a config before any picture is read: a sweep asks this of the bounds of its space.
+
+    Raises:
+        InputError: a mistake in it.
+    """
+    cfg = fit_to_machine(cfg)
+    values = OmegaConf.to_container(cfg.trainer, resolve=True)
+    assert isinstance(values, dict)
+    check_arguments(pl.Trainer, {str(key): value for key, value in values.items()}, "trainer")
+    _, module = build_data_and_module(cfg)
+    measured = {*module.val_metrics, "val/loss", *COSTS, cfg.monitor}
+    if unknown := [name for name in cfg.objectives if name not in measured]:
+        raise InputError(f"objectives={unknown[0]} is not measured; choose from {', '.join(sorted(measured))}")
+
+
+def build_data_and_module(cfg: DictConfig) -> tuple[InpaintingDataModule, InpaintingModule]:
+    """Build what reads the pictures and what learns from them; nothing is read yet.
+
+    Raises:
+        InputError: a mistake in their groups, or a size that the network does not take.
+    """
+    datamodule = build_data(cfg)
+    module = build_module(cfg)
+    _check_size(datamodule, module)
+    datamodule.window = module.window((datamodule.size, datamodule.size), datamodule.box)
+    return datamodule, module
 
 
 def build_data(cfg: DictConfig) -> InpaintingDataModule:
@@ -341,6 +369,20 @@ def _test(trainer: pl.Trainer, module: InpaintingModule, datamodule: InpaintingD
     best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else None  # type: ignore[attr-defined]
     trainer.test(module, datamodule=datamodule, ckpt_path=best or None, weights_only=True, verbose=False)
     return {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("test/")}
+
+
+def _costs(
+    names: Sequence[str], trainer: pl.Trainer, module: InpaintingModule, datamodule: InpaintingDataModule
+) -> dict[str, float]:
+    """Measure those objectives that are costs of the network, on one batch of validation and the run's device."""
+    wanted = [name for name in names if name in COSTS]
+    if not wanted:
+        return {}
+    device = trainer.strategy.root_device
+    pictures, indices = next(iter(datamodule.val_dataloader()))
+    batch = datamodule.make_batch(pictures.to(device), indices.to(device))
+    module.to(device)
+    return {name: COSTS[name](module, batch) for name in wanted}
 
 
 def _point_latest(link: Path, target: Path) -> None:

@@ -136,6 +136,11 @@ ARROWS = {
     "evaluation.statistics": {"scores"},
     "config": {"errors"},
     "packing": {"config", "data", "errors"},
+    "sweeps": set(),
+    "sweeps.trial": set(),
+    "sweeps.objectives": {"batch", "errors", "module"},
+    "sweeps.space": {"errors", "training"},
+    "sweeps.*": {"files", "report", "sweeps"},
     "training": {
         "batch",
         "callbacks",
@@ -157,6 +162,7 @@ ARROWS = {
         "sharing",
         "signals",
         "states",
+        "sweeps.objectives",
         "weights",
     },
     "benchmark.protocol": {"data.pictures", "data.synthetic", "errors"},
@@ -189,7 +195,7 @@ ARROWS = {
     "cli": {
         *("__init__", "app", "benchmark", "compare", "config", "data", "errors", "evaluation", "export"),
         *("follower", "inference", "overrides", "prediction", "pretrained", "processes", "publishing"),
-        *("packing", "report", "training"),
+        *("packing", "report", "sweeps.objectives", "training"),
     },
 }
 """What each file may import of the package; a package stands for all that is in it, ``*`` for its files."""
@@ -204,6 +210,9 @@ CONFIGURED = {
     "machine",
     "overrides",
     "packing",
+    "sweeps.devices",
+    "sweeps.space",
+    "sweeps.summary",
     "training",
 }
 """The only files that know Hydra and OmegaConf."""

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -149,6 +151,42 @@ def test_every_augmentation_is_built(option):
 
 def test_signs_are_never_mirrored():
     assert build_data(composed("augment=signs")).augment.flips == (0, 0)
+
+
+SWEEPER_GROUPS = [
+    (group, file.stem) for group in ("hydra/sweeper/pruner", "hydra/launcher") for file in (CONF / group).glob("*.yaml")
+]
+
+
+@pytest.mark.parametrize(("group", "option"), SWEEPER_GROUPS)
+def test_every_pruner_and_launcher_composes(group, option):
+    launcher = {
+        "workers": "hydra_joblib_launcher",
+        "slurm": "hydra_submitit_launcher",
+        "ray": "hydra_ray_launcher",
+    }
+    if option in launcher:
+        pytest.importorskip(f"hydra_plugins.{launcher[option]}")
+    cfg = composed("sweep=optuna", f"{group}={option}", return_hydra_config=True)
+    if group == "hydra/sweeper/pruner":
+        instantiate(cfg.hydra.sweeper.pruner, _execution_whitelist_="optuna.pruners.*")
+    else:
+        assert launcher[option] in cfg.hydra.launcher._target_
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_the_default_space_fits_every_network(model):
+    cfg = composed("sweep=optuna", f"model={model}", return_hydra_config=True)
+    space = {
+        key: OverridesParser.create().parse_override(f"{key}={value}")
+        for key, value in cfg.hydra.sweeper.params.items()
+    }
+    assert {"model.lr", "model.weight_decay", "model/scheduler", "data.batch_size"} < {*space}
+    assert all(override.is_sweep_override() for override in space.values())
+    width = next(key for key in space if key in {"model.channels", "model.width"})
+    for choice in space[width].sweep_string_iterator():
+        module = build(composed(f"model={model}", f"{width}={choice}").model, "model")
+        assert module.multiple <= 256
 
 
 @pytest.mark.parametrize("option", options("callbacks"))

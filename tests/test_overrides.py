@@ -12,6 +12,7 @@ from imcomp.errors import InputError
 from imcomp.overrides import (
     add_loss_terms,
     check_groups,
+    default_sweep,
     expand_rerun,
     expand_resume,
     explain,
@@ -134,6 +135,35 @@ def test_nothing_to_resume(tmp_path, monkeypatch, value, words):
     with pytest.raises(InputError) as raised:
         expand_resume([f"resume={value}"])
     assert str(raised.value) == words
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m"],
+        ["--multirun", "model=fast", "--cfg", "job"],
+        ["-m", "model.lr=interval(0,1)"],
+        ["-m", "seed=1,2", "model.lr=tag(log, interval(1e-5, 1e-2))"],
+        ["-m", "hydra.sweeper.n_trials=5", "--config-dir=x"],
+    ],
+)
+def test_m_without_a_grid_is_the_default_sweep(arguments):
+    assert default_sweep(arguments) == [*arguments, "sweep=optuna"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["model.lr=1"],
+        ["-m", "seed=1,2"],
+        ["-m", "seed=range(1,3)", "model=choice(fast,unet)", "data.size=64"],
+        ["-m", "sweep=optuna", "seed=1"],
+        ["-m", "hydra/sweeper=basic"],
+    ],
+)
+def test_a_grid_and_a_named_sweep_are_left_as_they_are(arguments):
+    assert default_sweep(arguments) == arguments
 
 
 def predicted(*arguments):

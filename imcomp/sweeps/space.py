@@ -1,0 +1,76 @@
+"""A look at a search space and at the study it belongs to, before the first trial."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import optuna
+from omegaconf import DictConfig, open_dict
+from optuna.distributions import BaseDistribution, CategoricalDistribution, check_distribution_compatibility
+
+from imcomp.errors import InputError
+from imcomp.training import check
+
+MAY_CHANGE = (
+    *("hydra.", "hydra/", "+hydra.", "paths.", "data.root=", "data.num_workers=", "data.cache", "logger="),
+    *("trainer=", "trainer.accelerator=", "trainer.devices="),
+)
+"""How overrides begin that a study may be gone on with when they are others."""
+
+
+def check_space(
+    study: optuna.Study,
+    searched: Mapping[str, BaseDistribution],
+    fixed: Sequence[str],
+    compose: Callable[[dict[str, Any]], DictConfig],
+) -> None:
+    """Check the configs at the bounds of a space as a run would, and that the study was begun with the same settings.
+
+    Args:
+        study: it remembers the settings of its first start.
+        searched: the space, by key.
+        fixed: the other overrides.
+        compose: from a trial's parameters to its config.
+
+    Raises:
+        InputError: a value that some part of the config does not take; or values that would not compare.
+    """
+    for params in corners(searched):
+        cfg = compose(params)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        check(cfg)
+        if len(cfg.objectives) != len(study.directions):
+            raise InputError(
+                f"objectives={list(cfg.objectives)} are {len(cfg.objectives)}, the study has {len(study.directions)}"
+                " directions; give hydra.sweeper.direction=[minimize,...] with one for each, or another study_name"
+            )
+    settings = sorted(override for override in fixed if not override.startswith(MAY_CHANGE))
+    begun = study.user_attrs.get("settings", settings)
+    if changed := sorted({*begun} ^ {*settings}) or different_choices(study, searched):
+        raise InputError(
+            f"the study {study.study_name} was begun with other settings ({', '.join(changed)}), whose values do not"
+            " compare; give another hydra.sweeper.study_name"
+        )
+    study.set_user_attr("settings", settings)
+
+
+def corners(searched: Mapping[str, BaseDistribution]) -> Iterator[dict[str, Any]]:
+    """Yield parameters that between them hold every choice and both bounds of every range."""
+    values: dict[str, Any] = {
+        key: space.choices if isinstance(space, CategoricalDistribution) else (space.low, space.high)  # type: ignore[attr-defined]
+        for key, space in searched.items()
+    }
+    for index in range(max(map(len, values.values()))):
+        yield {key: choices[index % len(choices)] for key, choices in values.items()}
+
+
+def different_choices(study: optuna.Study, searched: Mapping[str, BaseDistribution]) -> list[str]:
+    """Keys whose choices are not those of the study's trials; a range may be widened or narrowed."""
+    keys = set()
+    for trial in study.get_trials(deepcopy=False):
+        for key in trial.distributions.keys() & searched.keys():
+            try:
+                check_distribution_compatibility(trial.distributions[key], searched[key])
+            except ValueError:
+                keys.add(key)
+    return sorted(keys)

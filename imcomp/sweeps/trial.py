@@ -1,0 +1,92 @@
+"""A run as one trial of an Optuna study: it reports each validation and stops where the pruner says so."""
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+from optuna import TrialPruned, load_study
+from optuna.pruners import BasePruner
+from optuna.samplers import RandomSampler
+from optuna.trial import Trial
+from pytorch_lightning.callbacks import Callback
+
+from hydra_plugins.hydra_study_sweeper import open_storage
+
+
+class TrialReport(Callback):
+    """Reports ``monitor`` at every validation to the study's storage, which it opens itself, and prunes.
+
+    The sweeper says which trial it is; without a number it does nothing. In DDP the first process reports for all.
+    Optuna prunes by one value alone: a trial of several objectives runs to its end.
+
+    Args:
+        monitor: what is reported, by the name under which it is logged; step 1 is the first validation.
+        storage: where the study is kept, see ``open_storage``.
+        study: its name.
+        number: the trial's.
+        pruner: decides after every report.
+
+    Raises:
+        TrialPruned: while training, when the pruner says so.
+        FloatingPointError: while training, when ``monitor`` is infinite or not a number.
+    """
+
+    def __init__(
+        self,
+        monitor: str,
+        storage: str | None = None,
+        study: str | None = None,
+        number: int | None = None,
+        pruner: Any = None,
+    ) -> None:
+        self.monitor = monitor
+        self.storage = storage
+        self.study = study
+        self.number = number
+        self.pruner: BasePruner | None = pruner
+        self.validations = 0
+        self._trial: Trial | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.number is None or trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        self.validations += 1
+        value = float(trainer.callback_metrics[self.monitor])
+        if not math.isfinite(value):
+            raise FloatingPointError(f"{self.monitor} is {value} after epoch {trainer.current_epoch}")
+        prune = self._report(value) if trainer.is_global_zero else False
+        if trainer.strategy.broadcast(prune):
+            raise TrialPruned(f"{self.monitor} {value:.6g} after validation {self.validations}")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"validations": self.validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.validations = state_dict["validations"]
+
+    def _report(self, value: float) -> bool:
+        trial = self._trial = self._trial or self._open()
+        if len(trial.study.directions) > 1:
+            return False
+        # one that was killed between its report and its checkpoint validates once more
+        if self.validations not in trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
+            trial.report(value, self.validations)
+        return trial.should_prune()
+
+    def _open(self) -> Trial:
+        assert self.storage is not None
+        # a sampler that looks at nothing: what this trial tries was chosen before
+        study = load_study(
+            study_name=self.study, storage=open_storage(self.storage), sampler=RandomSampler(), pruner=self.pruner
+        )
+        trials = study.get_trials(deepcopy=False)
+        own = trials[self.number or 0]
+        trial = Trial(study, own._trial_id)  # noqa: SLF001  # Optuna's own workers make it so
+        known, attempt = {*own.intermediate_values}, own.user_attrs.get("retry_of")
+        while attempt is not None:  # from whose checkpoint this run went on
+            for step, value in trials[attempt].intermediate_values.items():
+                if step < self.validations and step not in known:
+                    trial.report(value, step)
+                    known.add(step)
+            attempt = trials[attempt].user_attrs.get("retry_of")
+        return trial

@@ -1,0 +1,32 @@
+"""What of a trial's config is its own."""
+
+import pytest
+from hydra import initialize_config_dir
+
+from imcomp.cli import config_dir
+from imcomp.sweeps.summary import changes_of
+
+
+@pytest.fixture(autouse=True)
+def _hydra():
+    with initialize_config_dir(str(config_dir())):
+        yield
+
+
+def test_what_the_sweep_itself_does_is_left_out():
+    assert changes_of(["sweep=optuna"], "train") == ({}, {})
+
+
+def test_values_and_options_are_told_apart():
+    overrides = ["sweep=optuna", "model.lr=0.5", "model/scheduler=cosine", "data=gtsrb", "paths.outputs=elsewhere"]
+    changes, choices = changes_of([*overrides, "trainer.limit_train_batches=0.5"], "train")
+    assert changes == {"model": {"lr": 0.5}, "trainer": {"limit_train_batches": 0.5}}
+    assert choices == {"data": "gtsrb", "model/scheduler": "cosine"}
+
+
+def test_an_experiment_is_spelled_out():
+    changes, choices = changes_of(["sweep=optuna", "experiment=fast", "model.channels=[8,16]"], "train")
+    assert choices["model"] == "fast"
+    assert choices["callbacks"] == "ema"
+    assert changes["model"] == {"channels": [8, 16], "stem": 8, "context": 44}
+    assert changes["trainer"]["max_epochs"] == 4
