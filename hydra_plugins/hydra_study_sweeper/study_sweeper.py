@@ -40,7 +40,7 @@ class StudySweeper(Sweeper):
     """Has the launcher start workers, each of which asks the study for its trials itself."""
 
     def __init__(self, **options: Any) -> None:
-        self.given: Any = ()
+        self.given: tuple[Any, Any, Any] = (None, None, None)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.given = (hydra_context, task_function, config)
@@ -48,7 +48,7 @@ class StudySweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         from hydra_plugins.hydra_study_sweeper._study import sweep  # late: Optuna takes half a second
 
-        sweep(*self.given, arguments=arguments)
+        sweep(*self.given, arguments)
 
 
 ConfigStore.instance().store("study", StudySweeperConf, group="hydra/sweeper", provider="study_sweeper")
