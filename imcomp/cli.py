@@ -40,7 +40,10 @@ log = logging.getLogger(__name__)
 
 
 def train(cfg: "DictConfig") -> float | list[float]:
-    """Train; return what a sweep improves: the lowest value of the monitored metric, unless `objectives` says else."""
+    """Train; return what a sweep improves: the lowest value of the monitored metric, unless `objectives` says else.
+
+    With ``tune``, nothing is trained, and what was found is returned.
+    """
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 
     from imcomp.config import check_settings
@@ -48,15 +51,36 @@ def train(cfg: "DictConfig") -> float | list[float]:
     from imcomp.sweeps.objectives import choose
     from imcomp.training import train as run_training
 
-    check_settings(cfg, seed=int, monitor=str, resume=str | None, rerun=str | None, init=str | None, test=bool)
-    check_settings(cfg, halve_on_oom=bool, objectives=list[str])
-    if not 0 <= cfg.seed < 1 << 32:
-        raise InputError(f"seed={cfg.seed} is out of range; give one from 0 to {(1 << 32) - 1}")
-    metrics = run_training(cfg)
+    check_settings(cfg, seed=int | None, monitor=str, resume=str | None, rerun=str | None, init=str | None, test=bool)
+    check_settings(cfg, init_only=str | None, tune=str | None, halve_on_oom=bool, objectives=list[str])
+    if cfg.seed is not None and not 0 <= cfg.seed < 1 << 32:
+        raise InputError(f"seed={cfg.seed} is out of range; give one from 0 to {(1 << 32) - 1}, or null to draw one")
+    if cfg.tune:
+        return _tune(cfg)
+    if cfg.pretrain:
+        from imcomp.pretraining import pretrain
+
+        metrics = pretrain(cfg)
+    else:
+        metrics = run_training(cfg)
     trial = cfg.callbacks.get("trial")
     if trial is None or trial.number is None:  # of a study's trials the sweeper says enough
         rank_zero_only(report_run)(metrics, Path(cfg.paths.output_dir))  # one of several processes speaks
     return choose(metrics, cfg.objectives)
+
+
+def _tune(cfg: "DictConfig") -> float:
+    from imcomp.report import report_tuning
+    from imcomp.tuning import FINDERS
+
+    if cfg.tune not in FINDERS:
+        raise InputError(f"tune={cfg.tune} is unknown; choose from {', '.join(FINDERS)}")
+    if cfg.resume:
+        raise InputError("tune= looks at a run that has not begun; leave resume= out")
+    key, find = FINDERS[cfg.tune]
+    value = find(cfg)
+    report_tuning(key, value, [argument for argument in sys.argv[1:] if not argument.startswith("tune=")])
+    return value
 
 
 def predict(cfg: "DictConfig") -> None:

@@ -30,7 +30,9 @@ from imcomp.perf import fastest_precision
 from imcomp.weights import read_checkpoint
 from imcomp.whole import check_size, composite, read_hole, resize_known, to_mask
 
-TRAINING_OPTIONS = frozenset({"init", "optimizer", "lr", "weight_decay", "scheduler", "fused", "channels_last", "loss"})
+TRAINING_OPTIONS = frozenset(
+    {"init", "optimizer", "lr", "decoder_lr", "weight_decay", "scheduler", "fused", "channels_last", "loss"}
+)
 """Options of the ``InpaintingModule`` that say how a network is trained, and nothing of what it computes."""
 
 PRECISIONS = ("auto", "32", "bf16")

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.plugins.precision import Precision
 from pytorch_lightning.utilities import GradClipAlgorithmType
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from imcomp.batch import Batch
@@ -16,7 +16,7 @@ from imcomp.box import Box
 from imcomp.filling import Context, check_context, fill, window_shown
 from imcomp.losses.summed import Terms, WeightedSum
 from imcomp.metrics import MeanOverPictures, hole_metrics
-from imcomp.models import build_network
+from imcomp.models import build_network, decoder_parts_of
 from imcomp.schedules import build_schedule, count_steps
 from imcomp.sharing import mean_over_processes
 
@@ -42,6 +42,7 @@ class InpaintingModule(pl.LightningModule):
         fused: take the optimiser's step as one kernel, on devices that have it.
         channels_last: store weights with the channel last, which convolutions on CPUs and tensor cores prefer; the
             numbers are the same to rounding.
+        decoder_lr: learning rate of the network's decoder, as a factor of ``lr``; see ``decoder_parts_of``.
         context: how many pixels round the hole the network is shown where all pictures have it in the same place:
             `reach` for all that count, a number for so many, None for the whole picture; see ``fill``.
         loss: keys of ``LOSSES``, each with its weight or its options, see ``WeightedSum``; None is ``{"mse": 1.0}``.
@@ -64,6 +65,7 @@ class InpaintingModule(pl.LightningModule):
         fused: bool = False,  # noqa: FBT001, FBT002  # set by keyword, from a config
         channels_last: bool = True,  # noqa: FBT001, FBT002  # set by keyword, from a config
         context: Context = None,
+        decoder_lr: float = 1.0,
         loss: Terms | None = None,
         **network_options: Any,
     ) -> None:
@@ -71,12 +73,13 @@ class InpaintingModule(pl.LightningModule):
         self.save_hyperparameters()
         if optimizer not in OPTIMIZERS:
             raise ValueError(f"unknown optimizer {optimizer!r}; choose from {', '.join(sorted(OPTIMIZERS))}")
-        for key, value in (("lr", lr), ("weight_decay", weight_decay)):
+        for key, value in (("lr", lr), ("weight_decay", weight_decay), ("decoder_lr", decoder_lr)):
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{key}={value} is not a rate; give a number of at least 0")
         self.optimizer_name = optimizer
         self.lr = lr
         self.weight_decay = weight_decay
+        self.decoder_lr = decoder_lr
         self.schedule = build_schedule(scheduler)
         self.fused = fused
         self.network = build_network(network, in_channels=in_channels, init=init, **network_options)
@@ -161,7 +164,7 @@ class InpaintingModule(pl.LightningModule):
             InputError: a schedule over the whole run, and a run without an end.
         """
         optimizer = OPTIMIZERS[self.optimizer_name](
-            self.network.parameters(),
+            self._parameter_groups(),
             lr=self.lr,
             weight_decay=self.weight_decay,
             fused=self.fused or None,  # not False, which forbids the kernels for several weights at once too
@@ -176,6 +179,16 @@ class InpaintingModule(pl.LightningModule):
                 "name": "lr",
             },
         }
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """The network's parameters; its decoder's apart where their rate is another."""
+        if self.decoder_lr == 1:
+            return [{"params": list(self.network.parameters())}]
+        decoder = tuple(f"{part}." for part in decoder_parts_of(self.network))
+        groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+        for name, parameter in self.network.named_parameters():
+            groups[name.startswith(decoder)].append(parameter)
+        return [{"params": groups[0]}, {"params": groups[1], "lr": self.lr * self.decoder_lr}]
 
     def configure_gradient_clipping(
         self,

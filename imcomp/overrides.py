@@ -16,6 +16,9 @@ from omegaconf import OmegaConf
 
 from imcomp.errors import InputError, suggest
 
+FIRST_STAGE = "pretrain"
+"""The folder, in a run's own, of a first stage; until that has ended, the run has no checkpoint but there."""
+
 
 def expand_resume(arguments: list[str]) -> list[str]:
     """Replace ``resume=PATH|last`` by all that the earlier run was started with.
@@ -38,11 +41,11 @@ def expand_resume(arguments: list[str]) -> list[str]:
         return arguments
     checkpoint = _last_checkpoint(value, arguments)
     rest = [argument for argument in arguments if argument not in given]
-    stored = _stored(checkpoint.parent.parent)
-    if stored is None:
-        return [*rest, f"resume={_quoted(checkpoint)}"]
-    kept = _kept(stored, rest, without={"resume", "rerun", "init"})
-    return [*kept, *rest, f"resume={_quoted(checkpoint)}", f"hydra.run.dir={_quoted(checkpoint.parent.parent)}"]
+    for folder in checkpoint.parents[1:3]:  # a stage's folder lies in the run's
+        if (stored := _stored(folder)) is not None:
+            kept = _kept(stored, rest, without={"resume", "rerun", "init"})
+            return [*kept, *rest, f"resume={_quoted(checkpoint)}", f"hydra.run.dir={_quoted(folder)}"]
+    return [*rest, f"resume={_quoted(checkpoint)}"]
 
 
 def expand_rerun(arguments: list[str]) -> list[str]:
@@ -205,7 +208,8 @@ def _last_checkpoint(value: str, arguments: list[str]) -> Path:
     else:
         path = Path(value)
     if path.is_dir():
-        path = path / "checkpoints" / "last.ckpt"
+        own, stage = (folder / "checkpoints" / "last.ckpt" for folder in (path, path / FIRST_STAGE))
+        path = own if own.parent.is_dir() or not stage.parent.is_dir() else stage
     if path.suffix == ".safetensors":
         raise InputError(f"resume={value}: weights alone cannot be resumed; start a new run from them, init={value}")
     if not path.is_file() and not path.with_name("previous.ckpt").is_file():

@@ -27,6 +27,20 @@ def report_run(metrics: Mapping[str, float], output_dir: Path) -> None:
     console.print(f"watch:    tensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}")
 
 
+def report_tuning(key: str, value: float, arguments: Sequence[str]) -> None:
+    """Print what was found, and the command that trains with it.
+
+    Args:
+        key: of the config.
+        value: what it should be.
+        arguments: of the command line that asked, without the one that did.
+    """
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{key}={value:g}")
+    given = [argument for argument in arguments if not argument.startswith(f"{key}=")]
+    console.print(f"train:    {shlex.join([*program('train').split(), *given, f'{key}={value:g}'])}")
+
+
 def report_prediction(
     count: int,
     completed: int,

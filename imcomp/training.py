@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import os
+import secrets
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ from imcomp.losses import LOSSES
 from imcomp.losses.adversarial import Adversarial
 from imcomp.losses.summed import split_weight
 from imcomp.machine import describe_arithmetic, fit_to_machine
-from imcomp.models import NETWORKS
+from imcomp.models import NETWORKS, decoder_parts_of
 from imcomp.module import InpaintingModule
 from imcomp.perf import compiled, find_device
 from imcomp.processes import Company, Environment, Place, given_place
@@ -49,7 +50,7 @@ from imcomp.weights import read_checkpoint
 log = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig, place: Place | None = None) -> dict[str, float]:
+def train(cfg: DictConfig, place: Place | None = None, *, latest: bool = True) -> dict[str, float]:
     """Train as the config says; see ``conf/train.yaml``.
 
     Writes ``checkpoints/``, logs, ``config.yaml`` and ``metrics.json`` into ``cfg.paths.output_dir``.
@@ -57,6 +58,7 @@ def train(cfg: DictConfig, place: Place | None = None) -> dict[str, float]:
     Args:
         cfg: the composed config.
         place: this process's among several, as process 0 gave it; None is for process 0, and for one alone.
+        latest: point ``latest`` among the outputs to the run.
 
     Returns:
         The metrics of the best epoch (`val/mse`, `val/accuracy`, `val/psnr`, `epoch`), and `test/...` where the data
@@ -73,9 +75,11 @@ def train(cfg: DictConfig, place: Place | None = None) -> dict[str, float]:
     if cfg.resume == "auto":
         state = find_state(Path(cfg.paths.output_dir))
         cfg.resume = str(state) if state else None
+    if cfg.seed is None:
+        cfg.seed = read_seed(cfg.resume) if cfg.resume else draw_seed()
     while True:
         try:
-            return _train(cfg, Environment(place or given_place()))
+            return _train(cfg, Environment(place or given_place()), latest=latest)
         except _TooLarge:
             if place is not None:
                 raise RunEnded("out of memory") from None  # what comes next is for process 0 to say
@@ -119,7 +123,7 @@ class _Run:
         return Path(self.cfg.paths.output_dir)
 
 
-def _train(cfg: DictConfig, environment: Environment) -> dict[str, float]:
+def _train(cfg: DictConfig, environment: Environment, *, latest: bool) -> dict[str, float]:
     started = time.monotonic()
     output_dir = Path(cfg.paths.output_dir)
     config = OmegaConf.to_yaml(cfg, resolve=True)
@@ -136,7 +140,8 @@ def _train(cfg: DictConfig, environment: Environment) -> dict[str, float]:
     if first:
         if bad := left_out(run.datamodule.source):
             write_bad_report(bad, output_dir / "left_out.tsv")
-        _point_latest(Path(cfg.paths.outputs) / "latest", output_dir)
+        if latest:
+            _point_latest(Path(cfg.paths.outputs) / "latest", output_dir)
         _keep_provenance(run, config)
     log.info("%s with %s parameters", cfg.model.network, f"{sum(map(torch.numel, run.module.network.parameters())):,}")
     among = f", {run.trainer.world_size} processes" if run.trainer.world_size > 1 else ""
@@ -170,7 +175,7 @@ def _keep_provenance(run: _Run, config: str) -> None:
 def _build(cfg: DictConfig, environment: Environment, config: str) -> _Run:
     datamodule, module = build_data_and_module(cfg)
     if cfg.init:
-        load_weights(module, cfg.init)
+        load_weights(module, cfg.init, cfg.init_only)
     if cfg.resume:
         cfg.resume = str(newest_good(Path(cfg.resume)))
         _check_resumed(module, read_checkpoint(cfg.resume)["state_dict"], cfg.resume)
@@ -236,6 +241,25 @@ def _record(run: _Run, metrics: Mapping[str, float]) -> None:
             data = {f"data/{key}": value for key, value in run.datamodule.hparams.items()}
             logger.log_hyperparams({**run.module.hparams, **data}, scores)
             logger.save()
+
+
+def draw_seed() -> int:
+    """Draw a seed, and say which."""
+    seed = secrets.randbelow(1 << 32)
+    log.info("seed=%d was drawn; the run can be repeated with it", seed)
+    return seed
+
+
+def read_seed(checkpoint: str | Path) -> int:
+    """The seed that a run was trained with.
+
+    Raises:
+        InputError: not a checkpoint, or one that does not tell.
+    """
+    options = read_checkpoint(checkpoint).get("datamodule_hyper_parameters", {})
+    if "seed" not in options:
+        raise InputError(f"{checkpoint} does not tell its seed; give seed=NUMBER")
+    return int(options["seed"])
 
 
 def check(cfg: DictConfig) -> None:
@@ -313,16 +337,29 @@ def _exit_code(stop: SystemExit, callbacks: Sequence[Callback]) -> int | str | N
     return 130 if stop.code == 1 else stop.code  # 1 is how Lightning ends after Ctrl-C
 
 
-def load_weights(module: InpaintingModule, path: str | Path) -> None:
-    """Start from another run's weights: all of the network's, and nothing else.
+def load_weights(module: InpaintingModule, path: str | Path, only: str | None = None) -> None:
+    """Start from another run's weights.
+
+    Args:
+        module: takes the weights of its network, and nothing else.
+        path: a checkpoint.
+        only: `decoder` for that part of the network alone; None for all of it.
 
     Raises:
-        InputError: not a checkpoint, or of a network of another shape.
+        InputError: not a checkpoint, of a network of another shape, or no such part.
     """
     weights = read_checkpoint(path)["state_dict"]
-    own = {f"network.{key}": value for key, value in module.network.state_dict().items()}
-    _check_weights(own, weights, path)
-    module.load_state_dict({key: weights[key] for key in own}, strict=False)
+    if only not in (None, "decoder"):
+        raise InputError(f"init_only={only} is unknown; choose decoder, or null for all")
+    wanted = {f"network.{key}": value for key, value in module.network.state_dict().items()}
+    if only:
+        try:
+            parts = tuple(f"network.{name}." for name in decoder_parts_of(module.network))
+        except ValueError as error:
+            raise InputError(f"init_only={only}: {error}") from error
+        wanted = {key: tensor for key, tensor in wanted.items() if key.startswith(parts)}
+    _check_weights(wanted, weights, path)
+    module.load_state_dict({key: weights[key] for key in wanted}, strict=False)
 
 
 def _check_resumed(module: InpaintingModule, weights: Mapping[str, Tensor], path: str | Path) -> None:

@@ -165,6 +165,9 @@ ARROWS = {
         "sweeps.objectives",
         "weights",
     },
+    "finetuning": {"box", "errors", "models", "module"},
+    "pretraining": {"config", "errors", "files", "models", "overrides", "states", "training", "weights"},
+    "tuning": {"config", "data", "errors", "files", "machine", "module", "processes", "training"},
     "benchmark.protocol": {"data.pictures", "data.synthetic", "errors"},
     "benchmark.reference": {"errors", "models"},
     "benchmark.rivals": {"baselines", "benchmark", "models"},
@@ -195,7 +198,7 @@ ARROWS = {
     "cli": {
         *("__init__", "app", "benchmark", "compare", "config", "data", "errors", "evaluation", "export"),
         *("follower", "inference", "overrides", "prediction", "pretrained", "processes", "publishing"),
-        *("packing", "report", "sweeps.objectives", "training"),
+        *("packing", "pretraining", "report", "sweeps.objectives", "training", "tuning"),
     },
 }
 """What each file may import of the package; a package stands for all that is in it, ``*`` for its files."""
@@ -210,10 +213,12 @@ CONFIGURED = {
     "machine",
     "overrides",
     "packing",
+    "pretraining",
     "sweeps.devices",
     "sweeps.space",
     "sweeps.summary",
     "training",
+    "tuning",
 }
 """The only files that know Hydra and OmegaConf."""
 

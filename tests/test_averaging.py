@@ -153,3 +153,17 @@ def test_a_run_may_begin_to_average_when_it_is_resumed(train_config, tmp_path):
     saved = torch.load(last, weights_only=True)
     assert saved["averaging_state"]["n_averaged"] == 4
     assert not same(saved["state_dict"], saved["current_model_state"])
+
+
+def test_all_aids_to_training_work_together(train_config, tmp_path):
+    options = ("model/scheduler=onecycle", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.01")
+    cfg = train_config(tmp_path, *EMA_RUN, *options, "model.optimizer=adamw", "data.test_fraction=0.1")
+
+    metrics = train(cfg)
+
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 4  # two epochs of four batches, two of which make a step
+    assert last["averaging_state"]["n_averaged"] == 4
+    assert last["lr_schedulers"][0]["total_steps"] == last["lr_schedulers"][0]["last_epoch"] == 4
+    assert not same(last["state_dict"], last["current_model_state"])
+    assert 0 < metrics["test/mse"] < math.inf

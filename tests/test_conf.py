@@ -17,6 +17,7 @@ from imcomp.data.masks import MASKS
 from imcomp.data.sources import SOURCES
 from imcomp.models import NETWORKS
 from imcomp.packing import pack_as_configured
+from imcomp.pretraining import pretrain
 from imcomp.training import build_data, build_module, train
 
 CONF = config_dir()
@@ -213,15 +214,19 @@ def test_every_trainer_is_built(option):
 
 @pytest.mark.parametrize("option", options("experiment"))
 def test_every_experiment_trains(option, data_root, tmp_path):
-    small = ["mask.size=8"] if "size" in composed(f"experiment={option}").mask else []
+    plain = composed(f"experiment={option}")
+    small = ["mask.size=8"] if "size" in plain.mask else []
+    small += ["data.count=80"] if plain.data.source == "synthetic" else [f"data.root={data_root}"]
     cfg = composed(
         f"experiment={option}",
-        *("data.size=32", *small, f"data.root={data_root}", "data.num_workers=0", "data.batch_size=4"),
+        *("data.size=32", *small, "data.num_workers=0", "data.batch_size=4"),
         *("trainer=cpu", "trainer.max_epochs=1"),
         *("+trainer.limit_train_batches=1", "+trainer.limit_val_batches=1", "callbacks.progress=null"),
         *(f"paths.output_dir={tmp_path / 'run'}", f"paths.outputs={tmp_path}"),
     )
-    metrics = train(cfg)
+    if cfg.pretrain:
+        cfg.trainer.max_epochs, cfg.pretrain.epochs, cfg.pretrain.frozen_epochs = 2, 1, 1
+    metrics = pretrain(cfg) if cfg.pretrain else train(cfg)
     assert 0 < metrics["val/mse"] < math.inf
     assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
     assert (tmp_path / "latest" / "metrics.json").is_file()

@@ -270,8 +270,9 @@ def test_an_interrupt_between_two_batches_is_as_if_nothing_had_happened(calm, tm
         ("model/scheduler=cosine", "trainer.accumulate_grad_batches=2"),
         ("callbacks=ema",),
         ("perf=default",),
+        ("augment=signs", "augment.crop=[0.5,0.9]", "augment.noise=0.1"),
     ],
-    ids=["onecycle", "cosine", "ema", "perf"],
+    ids=["onecycle", "cosine", "ema", "perf", "augment"],
 )
 def test_all_aids_to_training_survive(train_config, tmp_path, stop, resume, options):
     calm = tmp_path / "calm", train(train_config(tmp_path / "calm", *QUICK, *options))

@@ -142,6 +142,11 @@ class InpaintingDataModule(pl.LightningDataModule):
             raise InputError(
                 "augment.crop cuts from pictures at their own size; give data.cache_as=native, or augment.crop=null"
             )
+        if crops and self._paired is not None:
+            raise InputError(
+                "augment.crop cuts pictures and not their masks, so that mask.mode=paired is no pair; give"
+                " augment.crop=null, or mask.mode=random"
+            )
         self.cache_as = cache_as if cache_as != "auto" else "native" if crops else "resized"
         self.cache_gb = cache_gb
         self.cache_dir = Path(cache_dir) if cache != "off" and cache_dir else None

@@ -4,7 +4,8 @@ Every network has an attribute ``multiple``: height and width must be multiples 
 
 - ``takes_mask``, where it is set: the mask comes as one more channel, behind the image's;
 - ``reach``: an input pixel counts for output pixels at most so many pixels away; without it, or None: for all;
-- ``takes_box``, where it is set: ``forward(image, box)`` computes the output in a box alone, and no more than it takes.
+- ``takes_box``, where it is set: ``forward(image, box)`` computes the output in a box alone, and no more than it takes;
+- ``decoder_parts``: the names of the submodules that make its decoder, which pretraining keeps.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from imcomp.models.gated import GatedNet
 from imcomp.models.init import INITS, initialise
 from imcomp.models.unet import UNet
 
-__all__ = ["INITS", "NETWORKS", "build_network", "initialise"]
+__all__ = ["INITS", "NETWORKS", "build_network", "decoder_parts_of", "initialise"]
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "autoencoder": Autoencoder,
@@ -28,6 +29,25 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "gated": GatedNet,
     "unet": UNet,
 }
+
+
+def decoder_parts_of(network: nn.Module | Callable[..., nn.Module]) -> tuple[str, ...]:
+    """The names of the submodules that make a network's decoder.
+
+    Args:
+        network: a network, or its class.
+
+    Raises:
+        ValueError: the network does not tell.
+    """
+    parts: tuple[str, ...] = getattr(network, "decoder_parts", ())
+    if not parts:
+        known = sorted(name for name, cls in NETWORKS.items() if getattr(cls, "decoder_parts", ()))
+        kind = type(network) if isinstance(network, nn.Module) else network
+        raise ValueError(
+            f"{kind.__name__} has no decoder_parts, so no decoder to treat by itself; choose from {', '.join(known)}"
+        )
+    return parts
 
 
 def build_network(name: str, *, in_channels: int, init: str = "default", **options: Any) -> nn.Module:

@@ -37,6 +37,8 @@ class Autoencoder(nn.Module):
         ValueError: an even kernel, no channels, or a dropout outside [0, 1).
     """
 
+    decoder_parts = ("decoder",)
+    """Its submodules from the lowest level up."""
     takes_box = True
     """``forward`` takes a box, and computes no more than it depends on."""
 

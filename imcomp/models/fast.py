@@ -32,6 +32,9 @@ class FastNet(nn.Module):
         ValueError: no channels, or blocks or a stem that are too small.
     """
 
+    decoder_parts = ("narrow", "up", "head")
+    """Its submodules from the lowest level up."""
+
     def __init__(
         self,
         in_channels: int = 1,

@@ -30,6 +30,8 @@ class FourierNet(nn.Module):
         ValueError: a width or number of blocks below 1, or a ratio that leaves a branch without channels.
     """
 
+    decoder_parts = ("decoder",)
+    """Its submodules from the lowest level up."""
     multiple = 8
     """Height and width must be multiples of this many pixels."""
     reach = None

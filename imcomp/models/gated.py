@@ -32,6 +32,8 @@ class GatedNet(nn.Module):
         ValueError: a width that is too small or odd, or a dilation below 1.
     """
 
+    decoder_parts = ("decoder",)
+    """Its submodules from the lowest level up."""
     multiple = 4
     """Height and width must be multiples of this many pixels."""
 

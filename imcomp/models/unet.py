@@ -33,6 +33,9 @@ class UNet(nn.Module):
         ValueError: an even kernel, no channels, or a dropout outside [0, 1).
     """
 
+    decoder_parts = ("narrow", "decoder", "head")
+    """Its submodules from the lowest level up."""
+
     def __init__(
         self,
         in_channels: int = 1,

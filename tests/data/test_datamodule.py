@@ -424,6 +424,12 @@ def test_squares_cannot_be_cut_from_pictures_that_are_kept_resized(noisy_folder)
         make(noisy_folder, augment={"crop": 0.5}, cache_as="resized")
 
 
+def test_squares_are_not_cut_where_masks_are_paired_with_whole_pictures(noisy_folder):
+    mask = {"name": "folder", "root": str(noisy_folder), "mode": "paired"}
+    with pytest.raises(InputError, match=r"augment\.crop cuts pictures and not their masks.*augment\.crop=null"):
+        InpaintingDataModule("folder", mask, root=noisy_folder, size=8, augment={"crop": 0.5})
+
+
 @pytest.mark.parametrize(("mode", "moves"), [("random", True), ("fixed", False)])
 def test_holes_from_files_move_with_their_pictures(noisy_folder, tmp_path_factory, mode, moves):
     file = tmp_path_factory.mktemp("masks") / "mask.png"
