@@ -4,7 +4,6 @@ import gc
 import json
 import logging
 import os
-import secrets
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -41,6 +40,7 @@ from imcomp.perf import compiled, find_device
 from imcomp.processes import Company, Environment, Place, given_place
 from imcomp.provenance import describe, describe_data, differences, read_provenance, write_provenance
 from imcomp.report import how_to_resume
+from imcomp.seeding import draw_seed, read_seed
 from imcomp.sharing import SyncNorms
 from imcomp.signals import StopOnSignal
 from imcomp.states import AtomicCheckpointIO, find_state, newest_good
@@ -241,25 +241,6 @@ def _record(run: _Run, metrics: Mapping[str, float]) -> None:
             data = {f"data/{key}": value for key, value in run.datamodule.hparams.items()}
             logger.log_hyperparams({**run.module.hparams, **data}, scores)
             logger.save()
-
-
-def draw_seed() -> int:
-    """Draw a seed, and say which."""
-    seed = secrets.randbelow(1 << 32)
-    log.info("seed=%d was drawn; the run can be repeated with it", seed)
-    return seed
-
-
-def read_seed(checkpoint: str | Path) -> int:
-    """The seed that a run was trained with.
-
-    Raises:
-        InputError: not a checkpoint, or one that does not tell.
-    """
-    options = read_checkpoint(checkpoint).get("datamodule_hyper_parameters", {})
-    if "seed" not in options:
-        raise InputError(f"{checkpoint} does not tell its seed; give seed=NUMBER")
-    return int(options["seed"])
 
 
 def check(cfg: DictConfig) -> None:

@@ -23,7 +23,8 @@ from imcomp.files import atomic, write_text
 from imcomp.machine import fit_to_machine
 from imcomp.module import InpaintingModule
 from imcomp.processes import Environment
-from imcomp.training import build_parts, draw_seed
+from imcomp.seeding import draw_seed
+from imcomp.training import build_data_and_module, load_weights
 
 RATES = 100
 """Learning rates that are tried, one optimiser step each."""
@@ -114,7 +115,9 @@ def _build(cfg: DictConfig) -> tuple[InpaintingDataModule, InpaintingModule, pl.
     write_text(output_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     cfg = fit_to_machine(cfg, Environment(None))
-    datamodule, module = build_parts(cfg)
+    datamodule, module = build_data_and_module(cfg)
+    if cfg.init:
+        load_weights(module, cfg.init, cfg.init_only)
     options: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
     for key in ("max_steps", "max_time", "limit_train_batches"):
         options.pop(key, None)

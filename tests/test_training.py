@@ -19,7 +19,7 @@ from imcomp.errors import InputError
 from imcomp.inference import Completer
 from imcomp.losses import hole_mse
 from imcomp.module import InpaintingModule
-from imcomp.training import draw_seed, load_weights, train
+from imcomp.training import load_weights, train
 
 QUIET = ("logger=csv", "callbacks.progress=null", "+trainer.enable_progress_bar=false")
 
@@ -395,30 +395,3 @@ def test_a_network_of_another_shape_does_not_resume(train_config, tmp_path):
 def test_a_run_without_validation_says_so(train_config, tmp_path, override):
     with pytest.raises(InputError, match="without a validation, so there is no val/mse"):
         train(train_config(tmp_path, override))
-
-
-class TestDrawnSeed:
-    def test_it_is_said_and_kept_and_repeats_the_run(self, train_config, tmp_path, caplog):
-        caplog.set_level("INFO")
-        cfg = train_config(tmp_path, *QUIET, "seed=null")
-
-        metrics = train(cfg)
-
-        seed = OmegaConf.load(tmp_path / "run" / "config.yaml").seed
-        assert f"seed={seed} was drawn" in caplog.text
-        assert cfg.seed is None
-        again = train(train_config(tmp_path, *QUIET, f"seed={seed}", run="again"))
-        assert {**again, "seconds": 0} == {**metrics, "seconds": 0}
-        saved = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
-        assert saved["datamodule_hyper_parameters"]["seed"] == seed
-
-    def test_runs_draw_different_ones(self):
-        assert len({draw_seed() for _ in range(8)}) > 1
-
-    def test_a_run_that_is_resumed_keeps_its_own(self, train_config, tmp_path):
-        train(train_config(tmp_path, *QUIET, "seed=null", "trainer.max_epochs=1"))
-        seed = OmegaConf.load(tmp_path / "run" / "config.yaml").seed
-
-        train(train_config(tmp_path, *QUIET, "seed=null", f"resume={tmp_path}/run/checkpoints/last.ckpt"))
-
-        assert OmegaConf.load(tmp_path / "run" / "config.yaml").seed == seed
