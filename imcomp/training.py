@@ -18,7 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import Tensor
 
 from imcomp.checkpoints import BestCheckpoint, LastCheckpoint
 from imcomp.config import build, check_arguments, check_options, check_terms
@@ -34,7 +33,7 @@ from imcomp.losses import LOSSES
 from imcomp.losses.adversarial import Adversarial
 from imcomp.losses.summed import split_weight
 from imcomp.machine import describe_arithmetic, fit_to_machine
-from imcomp.models import NETWORKS, decoder_parts_of
+from imcomp.models import NETWORKS
 from imcomp.module import InpaintingModule
 from imcomp.perf import compiled, find_device
 from imcomp.processes import Company, Environment, Place, given_place
@@ -43,6 +42,7 @@ from imcomp.report import how_to_resume
 from imcomp.seeding import draw_seed, read_seed
 from imcomp.sharing import SyncNorms
 from imcomp.signals import StopOnSignal
+from imcomp.starting import check_resumed, load_weights
 from imcomp.states import AtomicCheckpointIO, find_state, newest_good
 from imcomp.sweeps.objectives import COSTS
 from imcomp.weights import read_checkpoint
@@ -178,7 +178,7 @@ def _build(cfg: DictConfig, environment: Environment, config: str) -> _Run:
         load_weights(module, cfg.init, cfg.init_only)
     if cfg.resume:
         cfg.resume = str(newest_good(Path(cfg.resume)))
-        _check_resumed(module, read_checkpoint(cfg.resume)["state_dict"], cfg.resume)
+        check_resumed(module, read_checkpoint(cfg.resume)["state_dict"], cfg.resume)
     callbacks: list[Callback] = [build(node, f"callbacks.{key}") for key, node in cfg.callbacks.items() if node]
     for callback in callbacks:
         if isinstance(callback, LastCheckpoint) and cfg.halve_on_oom:
@@ -316,56 +316,6 @@ def _exit_code(stop: SystemExit, callbacks: Sequence[Callback]) -> int | str | N
         codes = [callback.exit_code for callback in callbacks if isinstance(callback, StopOnSignal)]
         return codes[0] if codes and codes[0] else 143
     return 130 if stop.code == 1 else stop.code  # 1 is how Lightning ends after Ctrl-C
-
-
-def load_weights(module: InpaintingModule, path: str | Path, only: str | None = None) -> None:
-    """Start from another run's weights.
-
-    Args:
-        module: takes the weights of its network, and nothing else.
-        path: a checkpoint.
-        only: `decoder` for that part of the network alone; None for all of it.
-
-    Raises:
-        InputError: not a checkpoint, of a network of another shape, or no such part.
-    """
-    weights = read_checkpoint(path)["state_dict"]
-    if only not in (None, "decoder"):
-        raise InputError(f"init_only={only} is unknown; choose decoder, or null for all")
-    wanted = {f"network.{key}": value for key, value in module.network.state_dict().items()}
-    if only:
-        try:
-            parts = tuple(f"network.{name}." for name in decoder_parts_of(module.network))
-        except ValueError as error:
-            raise InputError(f"init_only={only}: {error}") from error
-        wanted = {key: tensor for key, tensor in wanted.items() if key.startswith(parts)}
-    _check_weights(wanted, weights, path)
-    module.load_state_dict({key: weights[key] for key in wanted}, strict=False)
-
-
-def _check_resumed(module: InpaintingModule, weights: Mapping[str, Tensor], path: str | Path) -> None:
-    own = module.state_dict()
-    second = [any(key.startswith("discriminator.") for key in keys) for keys in (own, weights)]
-    if second[0] != second[1]:
-        was = "without" if second[0] else "with"
-        raise InputError(
-            f"{path} was trained {was} loss.adversarial and cannot be resumed otherwise; give the same loss, or"
-            f" init={path} to start from its weights"
-        )
-    _check_weights(own, weights, path)
-
-
-def _check_weights(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], path: str | Path) -> None:
-    if missing := sorted(own.keys() - weights.keys()):
-        raise InputError(
-            f"{path} holds another network: it has no {missing[0]}; give model=... and model.* as it was trained"
-        )
-    for key, tensor in own.items():
-        if tensor.shape != weights[key].shape:
-            raise InputError(
-                f"{path} holds another network: {key} is {tuple(weights[key].shape)}, expected {tuple(tensor.shape)};"
-                " give data.channels and model.* as it was trained"
-            )
 
 
 def _check_size(datamodule: InpaintingDataModule, module: InpaintingModule) -> None:

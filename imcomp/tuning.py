@@ -24,7 +24,8 @@ from imcomp.machine import fit_to_machine
 from imcomp.module import InpaintingModule
 from imcomp.processes import Environment
 from imcomp.seeding import draw_seed
-from imcomp.training import build_data_and_module, load_weights
+from imcomp.starting import load_weights
+from imcomp.training import build_data_and_module
 
 RATES = 100
 """Learning rates that are tried, one optimiser step each."""

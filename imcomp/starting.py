@@ -1,0 +1,66 @@
+"""Starting from saved weights: which are taken, and whether they fit."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from imcomp.errors import InputError
+from imcomp.models import decoder_parts_of
+from imcomp.module import InpaintingModule
+from imcomp.weights import read_checkpoint
+
+
+def load_weights(module: InpaintingModule, path: str | Path, only: str | None = None) -> None:
+    """Start from another run's weights.
+
+    Args:
+        module: takes the weights of its network, and nothing else.
+        path: a checkpoint.
+        only: `decoder` for that part of the network alone; None for all of it.
+
+    Raises:
+        InputError: not a checkpoint, of a network of another shape, or no such part.
+    """
+    weights = read_checkpoint(path)["state_dict"]
+    if only not in (None, "decoder"):
+        raise InputError(f"init_only={only} is unknown; choose decoder, or null for all")
+    wanted = {f"network.{key}": value for key, value in module.network.state_dict().items()}
+    if only:
+        try:
+            parts = tuple(f"network.{name}." for name in decoder_parts_of(module.network))
+        except ValueError as error:
+            raise InputError(f"init_only={only}: {error}") from error
+        wanted = {key: tensor for key, tensor in wanted.items() if key.startswith(parts)}
+    _check_weights(wanted, weights, path)
+    module.load_state_dict({key: weights[key] for key in wanted}, strict=False)
+
+
+def check_resumed(module: InpaintingModule, weights: Mapping[str, Tensor], path: str | Path) -> None:
+    """Check that a run's state is of this very module.
+
+    Raises:
+        InputError: of a network of another shape, or trained with another kind of loss.
+    """
+    own = module.state_dict()
+    second = [any(key.startswith("discriminator.") for key in keys) for keys in (own, weights)]
+    if second[0] != second[1]:
+        was = "without" if second[0] else "with"
+        raise InputError(
+            f"{path} was trained {was} loss.adversarial and cannot be resumed otherwise; give the same loss, or"
+            f" init={path} to start from its weights"
+        )
+    _check_weights(own, weights, path)
+
+
+def _check_weights(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], path: str | Path) -> None:
+    if missing := sorted(own.keys() - weights.keys()):
+        raise InputError(
+            f"{path} holds another network: it has no {missing[0]}; give model=... and model.* as it was trained"
+        )
+    for key, tensor in own.items():
+        if tensor.shape != weights[key].shape:
+            raise InputError(
+                f"{path} holds another network: {key} is {tuple(weights[key].shape)}, expected {tuple(tensor.shape)};"
+                " give data.channels and model.* as it was trained"
+            )
