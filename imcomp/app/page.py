@@ -19,7 +19,11 @@ THEME = gr.themes.Default(
     font_mono=["ui-monospace", "monospace"],
 )
 HEAD = '<meta name="referrer" content="no-referrer">'
-CSS = ".gradio-container { max-width: 1200px !important }"
+CSS = """
+.gradio-container { max-width: 1200px !important }
+/* a mistake is told above the page; over the last result it would keep it from being downloaded */
+[data-testid=status-tracker]:has(> .error) { display: none !important }
+"""
 
 _INTRODUCTION = """# Complete a picture
 Give a picture, paint over what is missing or unwanted, and let a network fill it. Everything else stays as it is."""
@@ -68,8 +72,15 @@ def build_page(desk: Desk, examples: Sequence[tuple[Path, Path]]) -> gr.Blocks:
                 with gr.Column(visible=False) as done:
                     result = gr.File(label="Completed: PNG, full size, lossless", elem_id="result", interactive=False)
                 again = gr.Button("Go on from the result", visible=False, elem_id="again")
+        # not picture.change, which comes late; and no progress over the canvas, where it may stay and stop the brush
+        filling: dict[str, Any] = {"show_progress_on": picture, **_PRIVATE}
+        show = _told(_show(desk))
+        gr.on([picture.upload, picture.clear], show, picture, [painting, canvas], trigger_mode="always_last", **filling)
+        picture.upload(lambda: None, None, mask, **_PRIVATE)  # an earlier picture's
+        again.click(_told(_go_on(desk)), result, [picture, mask, painting, canvas], **filling)
         if examples:
-            gr.Examples([[str(path) for path in pair] for pair in examples], [picture, mask], label="Examples")
+            shown = gr.Examples([[str(path) for path in pair] for pair in examples], [picture, mask], label="Examples")
+            shown.load_input_event.then(show, picture, [painting, canvas], **filling)
         with gr.Column(visible=False):
             sent = Upload(label="picture", **_PLAIN)
             sent_mask = Upload(label="mask", **_PLAIN)
@@ -77,8 +88,6 @@ def build_page(desk: Desk, examples: Sequence[tuple[Path, Path]]) -> gr.Blocks:
             returned = gr.File(label="completed")
             endpoint = gr.Button()
 
-        picture.change(_told(_show(desk)), picture, [painting, canvas], **_PRIVATE)
-        picture.upload(lambda: None, None, mask, **_PRIVATE)  # an earlier picture's
         limits: dict[str, Any] = {"concurrency_limit": settings.concurrency, "concurrency_id": "complete"}
         complete.click(
             _told(_complete(desk)),
@@ -86,7 +95,6 @@ def build_page(desk: Desk, examples: Sequence[tuple[Path, Path]]) -> gr.Blocks:
             [compared, done, result, again],
             **_PRIVATE | limits,
         )
-        again.click(lambda path: (path, None), result, [picture, mask], **_PRIVATE)
         endpoint.click(
             _told(_answer(desk)),
             [sent, sent_mask, wanted],
@@ -111,6 +119,15 @@ def _show(desk: Desk) -> Callable[[str | None], tuple[Any, Any]]:
         return gr.Column(visible=True), {"background": shown, "layers": [], "composite": shown}
 
     return show
+
+
+def _go_on(desk: Desk) -> Callable[[str], tuple[Any, ...]]:
+    show = _show(desk)
+
+    def go_on(path: str) -> tuple[Any, ...]:
+        return path, None, *show(path)
+
+    return go_on
 
 
 def _complete(desk: Desk) -> Callable[..., tuple[Any, ...]]:
