@@ -10,7 +10,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install -qq -c constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train benchmark test test-all faults lint format install install-dev clean
+.PHONY: help train benchmark test test-all faults lint format docs install install-dev clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,10 @@ format: $(VENV)/.installed-dev ## mend what ruff can mend, then format
 
 install: $(VENV)/.installed ## install imcomp into the virtual environment
 install-dev: $(VENV)/.installed-dev ## the same, with what tests and checks need
+
+docs: $(VENV)/.installed-dev ## build the documentation's site into build/docs; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(PY) -m mkdocs build --quiet
+	@echo "build/docs/index.html"
 
 clean: ## remove caches and builds; keeps the virtual environment and outputs/
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache
