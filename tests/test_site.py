@@ -43,5 +43,7 @@ def test_a_page_asks_no_other_server_for_anything(site):
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         loaded = re.findall(r"<(?:script|img|iframe)[^>]* src=[\"']?(https?:[^\"' >]+)", text)
-        loaded += re.findall(r"<link[^>]* rel=[\"']?(?:stylesheet|preconnect)[\"']?[^>]* href=[\"']?(https?:[^\"' >]+)", text)
+        loaded += re.findall(
+            r"<link[^>]* rel=[\"']?(?:stylesheet|preconnect)[\"']?[^>]* href=[\"']?(https?:[^\"' >]+)", text
+        )
         assert loaded == [], page

@@ -1,0 +1,118 @@
+"""Every command of README and documentation works as it stands, on tiny pictures."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.commands import ROOT, collect, scripts
+from tests.docs.conftest import SMALL
+
+if sys.version_info >= (3, 11):
+    import tomllib
+
+COMMANDS = collect()
+
+STANDS_FOR = {
+    r"\bckpt=PATH\b": "ckpt=best.ckpt",
+    r"=PATH\b": "=PICTURES",
+    r"\bdata_root=PICTURES\b": "data_root=data",
+    r"outputs/train/(\d{4}-[\d_-]+|TIME)": "outputs/latest",
+}
+"""What a page writes for the reader's own, and what it is here."""
+
+ELSEWHERE = {
+    r"^torchrun|trainer=ddp|trainer=fsdp": "tests/test_processes.py trains in several processes",
+    r"^tensorboard|optuna-dashboard": "a program of its own, which serves until it is stopped",
+    r"^aws|s3://|gs://|postgresql://": "needs a server: tests/data/shards and tests/hydra_plugins start some",
+    r"hydra/launcher=": "tests/test_clusters.py and tests/hydra_plugins try the launchers",
+    r"^imcomp app": "tests/app starts it",
+    r"benchmark\.py": "tests/benchmark runs every suite",
+}
+"""Commands that are not typed here, and who else tries them or why nobody can."""
+
+
+def elsewhere(line):
+    return next((reason for pattern, reason in ELSEWHERE.items() if re.search(pattern, line)), None)
+
+
+def typed(command):
+    """The words of a command with what a test has for the reader's own."""
+    line = command.line
+    for pattern, text in STANDS_FOR.items():
+        line = re.sub(pattern, text, line)
+    return command._replace(line=line).words
+
+
+@pytest.fixture(scope="session")
+def typist(workspace):
+    """Types a command in the workspace; returns its exit code and what it printed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    environment["IMCOMP_CACHE"] = str(workspace / "cache")
+    process = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("typist.py")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+
+    def type_in(words):
+        log = workspace / "log.txt"
+        process.stdin.write(json.dumps({"argv": words, "folder": str(workspace), "log": str(log)}) + "\n")
+        process.stdin.flush()
+        return int(process.stdout.readline()), log.read_text(encoding="utf-8", errors="replace")
+
+    code, said = type_in(["train.py", *SMALL, "logger=default"])
+    assert code == 0, said
+    (workspace / "best.ckpt").write_bytes((workspace / "outputs/latest/checkpoints/best.ckpt").read_bytes())
+    yield type_in
+    process.stdin.close()
+    process.wait()
+
+
+def arguments(words):
+    """A command as the arguments of Python, with what makes it small."""
+    if words[0] == "imcomp":
+        words = [
+            "python",
+            f"{words[1]}.py" if words[1] in {"train", "predict"} else f"scripts/{words[1]}.py",
+            *words[2:],
+        ]
+    script, given = words[1], words[2:]
+    if script == "train.py" and not {"--help", "--cfg"} & {*given}:
+        given = [*given, *SMALL]
+    return [script, *given]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command.page}: {command.line[:60]}")
+def test_a_command(command, typist):
+    if reason := elsewhere(command.line):
+        pytest.skip(reason)
+    words = typed(command)
+    if words[0] == "make":
+        made = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stderr
+    elif words[:2] == ["pip", "install"]:
+        assert_extras_exist(words[2:])
+    else:
+        assert words[0] in {"python", "imcomp"}, f"say in ELSEWHERE who tries {command.line}"
+        code, said = typist(arguments(words))
+        assert code == 0, said
+
+
+def assert_extras_exist(names):
+    if sys.version_info < (3, 11):
+        pytest.skip("tomllib is new in Python 3.11")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for name in names:
+        found = re.fullmatch(r"(?:\.|imcomp)(?:\[(?P<extras>[\w,]+)\])?", name)
+        assert found, f"{name} is neither the checkout nor imcomp"
+        assert set((found["extras"] or "").split(",")) - {""} <= extras.keys()
+
+
+def test_scripts_of_several_lines_are_few_and_known():
+    """Each is run as a whole by the test of its subject."""
+    assert {page for page, _ in scripts()} <= {"app.md", "clusters.md", "scaling.md", "sweeps.md", "losses.md"}
