@@ -26,7 +26,7 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001  # MkDocs passes them by name
     """Turn links to the root's files into links between pages, and those to code and configuration into plain names."""
 
     def link(found: re.Match[str]) -> str:

@@ -7,10 +7,10 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 
-SMALL = (
-    "trainer=cpu data.size=128 data.batch_size=4 data.num_workers=0 trainer.max_epochs=1 trainer.log_every_n_steps=1"
-    " ++trainer.limit_train_batches=2 ++trainer.limit_val_batches=1"
-).split()
+SMALL = [
+    *("trainer=cpu", "trainer.max_epochs=1", "++trainer.limit_train_batches=2", "++trainer.limit_val_batches=1"),
+    *("data.size=128", "data.batch_size=4", "data.num_workers=0", "trainer.log_every_n_steps=1"),
+]
 """What a training run of the documentation gets besides, so that it takes a second."""
 
 

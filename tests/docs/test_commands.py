@@ -74,14 +74,8 @@ def typist(workspace):
 
 def arguments(words):
     """A command as the arguments of Python, with what makes it small."""
-    if words[0] == "imcomp":
-        words = [
-            "python",
-            f"{words[1]}.py" if words[1] in {"train", "predict"} else f"scripts/{words[1]}.py",
-            *words[2:],
-        ]
-    script, given = words[1], words[2:]
-    if script == "train.py" and not {"--help", "--cfg"} & {*given}:
+    script, given = (words[1], words[2:]) if words[0] == "python" else (words[0], words[1:])
+    if (script == "train.py" or given[:1] == ["train"]) and not {"--help", "--cfg"} & {*given}:
         given = [*given, *SMALL]
     return [script, *given]
 
