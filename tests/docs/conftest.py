@@ -20,10 +20,15 @@ def workspace(tmp_path_factory):
     place = tmp_path_factory.mktemp("workspace")
     for name in ("train.py", "predict.py", "scripts", "docs", "Makefile", "pyproject.toml"):
         (place / name).symlink_to(ROOT / name)
-    for folder in ("PICTURES", "PHOTOS", "SCENES/a", "SCENES/b", "photos", "HOLED"):
+    scenes = [f"SCENES/{letter}" for letter in "abcdef"]
+    for folder in ("PICTURES", "PHOTOS", "BSDS500/val", "photos", "HOLED", *scenes):
         draw_pictures(place / folder, 12)
+    for name in ("photo.png", "photo.jpg"):
+        shade(0).save(place / name)
     draw_masks(place / "MASKS", 12)
     draw_masks(place / "masks", 12)
+    for name in ("hole.png", "HOLE.png"):
+        (place / name).write_bytes((place / "MASKS" / "00.png").read_bytes())
     for name in ("mine", "others", "held-out"):
         draw_pictures(place / "PICTURES" / name, 12)
     signs = place / "data" / "gtsrb" / "GTSRB" / "Training"

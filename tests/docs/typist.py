@@ -28,7 +28,7 @@ def type_in(argv, folder, log):
             importlib.import_module("imcomp.cli").main()
         else:
             sys.path[0] = str(Path(argv[0]).resolve().parent)  # as Python itself does
-            runpy.run_path(argv[0], run_name="__main__")
+            runpy.run_path(str(Path(argv[0]).absolute()), run_name="__main__")
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
