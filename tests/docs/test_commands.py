@@ -33,7 +33,7 @@ ELSEWHERE = {
     r"hydra/launcher=": "tests/test_clusters.py and tests/hydra_plugins try the launchers",
     r"^imcomp app": "tests/app starts it",
     r"benchmark\.py": "tests/benchmark runs every suite",
-    r"lpips\.weights=|fid\.weights=": "needs files that only torchvision may pass on: tests/test_perception.py makes some",
+    r"lpips\.weights=|fid\.weights=": "needs weights from elsewhere: tests/test_perception.py makes some",
     r"publish\.py": "needs an evaluation and a card of the reader's own: tests/test_publishing.py has them",
 }
 """Commands that are not typed here, and who else tries them or why nobody can."""
