@@ -1,15 +1,22 @@
-"""What is killed: training, packing, caching, completing. Each on tiny pictures, so that it takes seconds."""
+"""What is killed: training, sweeping, packing, caching, completing; on tiny pictures, so that each takes seconds."""
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
+import optuna
+import plotly.graph_objects  # noqa: F401  # what a sweep imports at its end: here once, and not in each fork
 import torch
+import torch.utils.tensorboard
 from hydra import compose, initialize_config_dir
+from optuna.trial import TrialState
 from PIL import Image
 
-from imcomp.cli import config_dir
+import imcomp.sweeps.plots  # noqa: F401  # the same
+from hydra_plugins.hydra_study_sweeper import open_storage
+from imcomp.cli import config_dir, run
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.inference import Completer
 from imcomp.packing import pack_as_configured
@@ -29,20 +36,21 @@ def _draw_pictures(folder: Path, count: int) -> None:
         coarse.resize((_SIZE, _SIZE), Image.Resampling.BICUBIC).save(folder / f"{number:04d}.png")
 
 
+def _overrides(shared: Path) -> list[str]:
+    """A run of seconds."""
+    return [
+        *("debug=fast", "trainer=cpu", "perf=plain", "logger=csv"),
+        *("data=folder", f"data.root={shared / 'pictures'}", "~data.count=120", "~data.frames_per_track=4"),
+        *("data.val_fraction=0.2", f"data.size={_SIZE}", "mask.size=24", "model.channels=[8,16]", "data.cache=off"),
+        *("model.dropout=0.1", "trainer.limit_train_batches=1.0", "callbacks.progress=null"),
+    ]
+
+
 def _train(place: Path, shared: Path, *overrides: str) -> None:
+    folders = [f"paths.outputs={place}", f"paths.output_dir={place / 'run'}"]
+    options = ["resume=auto", "trainer.max_epochs=6", "+trainer.enable_progress_bar=false"]
     with initialize_config_dir(str(config_dir())):
-        cfg = compose(
-            "train",
-            [
-                *("debug=fast", "trainer=cpu", "perf=plain", "logger=csv", "resume=auto"),
-                *("data=folder", f"data.root={shared / 'pictures'}", "~data.count", "~data.frames_per_track"),
-                *("data.val_fraction=0.2", f"data.size={_SIZE}", "mask.size=24", "model.channels=[8,16]"),
-                *("model.dropout=0.1", "trainer.max_epochs=6", "trainer.limit_train_batches=1.0"),
-                *("callbacks.progress=null", "+trainer.enable_progress_bar=false", "data.cache=off"),
-                *(f"paths.outputs={place}", f"paths.output_dir={place / 'run'}"),
-                *overrides,
-            ],
-        )
+        cfg = compose("train", [*_overrides(shared), *options, *folders, *overrides])
     train(cfg)
 
 
@@ -94,6 +102,22 @@ def _predict(place: Path, shared: Path) -> None:
     predict(completer, find_inputs(str(shared / "pictures"), place / "completed"), place / "completed", seed=0)
 
 
+def _sweep(place: Path, shared: Path) -> None:
+    """As from the command line; of a grid, so that what is tried does not depend on what was tried before."""
+    fixed = ["sweep/width=none", "data.batch_size=8", "model.weight_decay=0", "model/scheduler=constant"]
+    space = ["hydra/sweeper/sampler=grid", "model.lr=choice(0.001,0.003,0.01,0.03)", "hydra.sweeper.n_trials=4"]
+    options = ["trainer.max_epochs=2", f"paths.outputs={place}"]
+    sys.argv[1:] = ["-m", "sweep=optuna", *_overrides(shared), *fixed, *space, *options]
+    run("train")
+
+
+def _swept(place: Path) -> dict[str, str]:
+    """What each value came to, to the last digit; how often it was begun is no matter."""
+    storage = open_storage(str(place / "sweeps" / "default" / "study.journal"))
+    trials = optuna.load_study(study_name="default", storage=storage).get_trials(states=[TrialState.COMPLETE])
+    return {"complete": str(len(trials)), **{f"lr={trial.params['model.lr']}": repr(trial.value) for trial in trials}}
+
+
 def _pack(place: Path, shared: Path) -> None:
     with initialize_config_dir(str(config_dir())):
         cfg = compose(
@@ -120,6 +144,13 @@ SUBJECTS = {
             "python train.py resume=auto, 6 epochs of 64 pictures",
             _train,
             _trained,
+            lambda shared: _draw_pictures(shared / "pictures", 80),
+        ),
+        Subject(
+            "sweeping",
+            "python train.py -m sweep=optuna, 4 trials of 2 epochs",
+            _sweep,
+            _swept,
             lambda shared: _draw_pictures(shared / "pictures", 80),
         ),
         Subject(

@@ -73,12 +73,11 @@ class TestHarness:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SUBJECTS)
-def test_nothing_is_lost(name):
+def test_nothing_is_lost():
     # a process of its own: it forks, which this one, with its threads, had better not
-    command = [sys.executable, "-m", "tests.faults.run", "rounds=3", "seed=1", f"subjects={name}"]
+    command = [sys.executable, "-m", "tests.faults.run", "rounds=2", "seed=1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert '"equal": 3' in done.stdout
+    assert done.stdout.count('"equal": 2') == len(SUBJECTS)
