@@ -141,9 +141,8 @@ def test_submitits_workers_share_the_study(start, tmp_path):
 
 @needs("ray", "hydra_plugins.hydra_ray_launcher")
 def test_rays_workers_share_the_study(start, tmp_path):
-    local = "{num_cpus: 2, include_dashboard: false}"
-    options = ["hydra/launcher=ray", f"hydra.launcher.ray.init={local}", "hydra.sweeper.n_jobs=2", "seconds=2"]
-    sweep = start(*options)
+    local = [f"+hydra.launcher.ray.init.{setting}" for setting in ("num_cpus=2", "include_dashboard=false")]
+    sweep = start("hydra/launcher=ray", *local, "hydra.sweeper.n_jobs=2", "seconds=2")
     assert sweep.wait(timeout=180) == 0, (tmp_path / "log0.txt").read_text()
     each_ran_once(trials_in(str(tmp_path / "sweep" / "study.journal")), 6)
 
