@@ -59,7 +59,12 @@ def measure(photos: str) -> dict[str, float | str]:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         packed = work / "packed"
-        data = ["data=folder", f"data.root={photos}", "data.val_fraction=0.02", f"paths.cache={work / 'cache'}"]
+        data = [
+            "data=folder",
+            f"data.root={Path(photos).resolve()}",
+            "data.val_fraction=0.02",
+            f"paths.cache={work / 'cache'}",
+        ]
         command = [sys.executable, ROOT / "scripts" / "pack.py", *data, f"output={packed}", "shard_mb=4", "workers=1"]
         subprocess.run(command, cwd=work, check=True)
         source = ShardSource(str(packed))

@@ -1,5 +1,6 @@
 """A place to type the documentation's commands in: a few small pictures, a trained network, and nothing else."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ SMALL = [
 def workspace(tmp_path_factory):
     """A checkout's files by links, and what the pages call by names of their own."""
     place = tmp_path_factory.mktemp("workspace")
-    for name in ("train.py", "predict.py", "scripts", "docs", "Makefile", "pyproject.toml"):
+    for name in ("train.py", "predict.py", "scripts", "Makefile", "pyproject.toml"):
         (place / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "docs", place / "docs")  # some commands write there
     scenes = [f"SCENES/{letter}" for letter in "abcdef"]
     for folder in ("PICTURES", "PHOTOS", "BSDS500/val", "photos", "HOLED", *scenes):
         draw_pictures(place / folder, 12)
@@ -42,8 +44,8 @@ def workspace(tmp_path_factory):
 
 
 def shade(level):
-    """A picture ``(48, 64)`` that gets lighter from top to bottom."""
-    ramp = Image.linear_gradient("L").resize((64, 48)).point(lambda value: (value + level) // 2)
+    """A picture ``(80, 96)`` that gets lighter from top to bottom."""
+    ramp = Image.linear_gradient("L").resize((96, 80)).point(lambda value: (value + level) // 2)
     return Image.merge("RGB", [ramp, ramp, ramp.transpose(Image.Transpose.FLIP_TOP_BOTTOM)])
 
 
@@ -56,6 +58,6 @@ def draw_pictures(folder, count):
 def draw_masks(folder, count):
     folder.mkdir(parents=True)
     for index in range(count):
-        mask = Image.new("L", (64, 48))
+        mask = Image.new("L", (96, 80))
         mask.paste(255, (10, 10, 24 + index, 30))
         mask.save(folder / f"{index:02d}.png")

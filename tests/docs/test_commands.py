@@ -6,10 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 
+from imcomp import pretrained
+from imcomp.overrides import default_sweep
 from tests.docs.commands import ROOT, collect, scripts
 from tests.docs.conftest import SMALL
 
@@ -34,9 +37,14 @@ ELSEWHERE = {
     r"^imcomp app": "tests/app starts it",
     r"benchmark\.py": "tests/benchmark runs every suite",
     r"lpips\.weights=|fid\.weights=": "needs weights from elsewhere: tests/test_perception.py makes some",
+    r"compute\.csv": "no budgets and widths have been measured yet",
     r"publish\.py": "needs an evaluation and a card of the reader's own: tests/test_publishing.py has them",
 }
 """Commands that are not typed here, and who else tries them or why nobody can."""
+
+
+WEIGHTS = ("gtsrb-autoencoder", "gtsrb-fast", "photos-fast")
+"""Published names; a command with one that this version does not ship waits for it."""
 
 
 def elsewhere(line):
@@ -84,6 +92,11 @@ def arguments(words):
     script, given = (words[1], words[2:]) if words[0] == "python" else (words[0], words[1:])
     if (script == "train.py" or given[:1] == ["train"]) and not {"--help", "--cfg"} & {*given}:
         given = [*given, *SMALL]
+        if any("pretrain" in one for one in given):
+            given += ["trainer.max_epochs=2", "pretrain.epochs=1"]  # one for each stage
+        if "-m" in given and any(one.startswith("sweep=") for one in default_sweep(given)):
+            study = zlib.crc32(" ".join(given).encode())
+            given += ["hydra.sweeper.n_trials=2", f"hydra.sweeper.study_name=s{study}"]
     return [script, *given]
 
 
@@ -92,6 +105,9 @@ def arguments(words):
 def test_a_command(command, typist):
     if reason := elsewhere(command.line):
         pytest.skip(reason)
+    missing = {name for name in WEIGHTS if name in command.line} - {*pretrained.names()}
+    if missing:
+        pytest.skip(f"not published yet: {', '.join(sorted(missing))}")
     words = typed(command)
     if words[0] == "make":
         made = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
