@@ -235,6 +235,8 @@ def test_every_experiment_trains(option, data_root, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("option", options("experiment"))
 def test_every_experiment_trains_on_real_pictures(option, gtsrb_root, tmp_path):
+    if (source := composed(f"experiment={option}").data.source) != "gtsrb":
+        pytest.skip(f"its pictures are of {source}")
     test_every_experiment_trains(option, gtsrb_root, tmp_path)
 
 

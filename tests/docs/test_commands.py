@@ -37,6 +37,7 @@ ELSEWHERE = {
     r"^imcomp app": "tests/app starts it",
     r"benchmark\.py": "tests/benchmark runs every suite",
     r"lpips\.weights=|fid\.weights=": "needs weights from elsewhere: tests/test_perception.py makes some",
+    r"plan_billion.*--measure": "packs a thousand photographs; tests/test_billion_page.py checks the rest",
     r"compute\.csv": "no budgets and widths have been measured yet",
     r"publish\.py": "needs an evaluation and a card of the reader's own: tests/test_publishing.py has them",
 }
@@ -93,7 +94,7 @@ def arguments(words):
     if (script == "train.py" or given[:1] == ["train"]) and not {"--help", "--cfg"} & {*given}:
         given = [*given, *SMALL]
         if any("pretrain" in one for one in given):
-            given += ["trainer.max_epochs=2", "pretrain.epochs=1"]  # one for each stage
+            given += ["trainer.max_epochs=2", "pretrain.epochs=1", "pretrain.frozen_epochs=1"]
         if "-m" in given and any(one.startswith("sweep=") for one in default_sweep(given)):
             study = zlib.crc32(" ".join(given).encode())
             given += ["hydra.sweeper.n_trials=2", f"hydra.sweeper.study_name=s{study}"]

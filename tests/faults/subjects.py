@@ -105,6 +105,7 @@ def _predict(place: Path, shared: Path) -> None:
 def _sweep(place: Path, shared: Path) -> None:
     """As from the command line; of a grid, so that what is tried does not depend on what was tried before."""
     fixed = ["sweep/width=none", "data.batch_size=8", "model.weight_decay=0", "model/scheduler=constant"]
+    fixed += ["++loss.l1.weight=0", "++loss.gradient.weight=0"]
     space = ["hydra/sweeper/sampler=grid", "model.lr=choice(0.001,0.003,0.01,0.03)", "hydra.sweeper.n_trials=4"]
     options = ["trainer.max_epochs=2", f"paths.outputs={place}"]
     sys.argv[1:] = ["-m", "sweep=optuna", *_overrides(shared), *fixed, *space, *options]
