@@ -91,7 +91,8 @@ def typist(workspace):
 def arguments(words):
     """A command as the arguments of Python, with what makes it small."""
     script, given = (words[1], words[2:]) if words[0] == "python" else (words[0], words[1:])
-    if (script == "train.py" or given[:1] == ["train"]) and not {"--help", "--cfg"} & {*given}:
+    goes_on = any(one.startswith(("resume=", "rerun=")) for one in given)  # a run that is small already
+    if (script == "train.py" or given[:1] == ["train"]) and not goes_on and "--help" not in given:
         given = [*given, *SMALL]
         if any("pretrain" in one for one in given):
             given += ["trainer.max_epochs=2", "pretrain.epochs=1", "pretrain.frozen_epochs=1"]
