@@ -84,12 +84,8 @@ def hole_scores(output: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tenso
     }
 
 
-class MaskedMean(Metric):
-    """Mean over pictures of a score; a sum and a count, so that any batches and processes add up.
-
-    ``update`` takes output ``(B, C, H, W)``, target ``(B, C, H, W)`` and mask ``(B, 1, H, W)`` (1 = hole).
-    Pictures without a hole do not count; NaN when none counted.
-    """
+class _Mean(Metric):
+    """A sum and a count, so that any batches and processes add up."""
 
     is_differentiable = False
     higher_is_better: bool | None = None
@@ -102,15 +98,23 @@ class MaskedMean(Metric):
         self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
+    def compute(self) -> Tensor:
+        """The mean over all pictures since the last reset; NaN when none counted."""
+        return self.total / self.count
+
+
+class MaskedMean(_Mean):
+    """Mean over pictures of a score.
+
+    ``update`` takes output ``(B, C, H, W)``, target ``(B, C, H, W)`` and mask ``(B, 1, H, W)`` (1 = hole).
+    Pictures without a hole do not count; NaN when none counted.
+    """
+
     def update(self, output: Tensor, target: Tensor, mask: Tensor) -> None:
         """Add a batch."""
         scores = self.score(output.detach(), target, mask)[mask.sum(dim=(1, 2, 3)) > 0]
         self.total += scores.sum()
         self.count += scores.numel()
-
-    def compute(self) -> Tensor:
-        """The mean over all pictures since the last reset."""
-        return self.total / self.count
 
     def score(self, output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """What each picture counts, ``(B,)``."""
@@ -206,28 +210,13 @@ class ByArea(Metric):
         return self.total / self.count
 
 
-class MeanOverPictures(Metric):
+class MeanOverPictures(_Mean):
     """Mean over pictures, of what is a mean over each batch, such as a loss, and of how many pictures that is."""
-
-    is_differentiable = False
-    higher_is_better: bool | None = None
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, mean: Tensor, count: Tensor) -> None:
         """Add a batch."""
         self.total += mean.detach() * count
         self.count += count
-
-    def compute(self) -> Tensor:
-        """The mean since the last reset; NaN when none counted."""
-        return self.total / self.count
 
 
 def hole_metrics(prefix: str = "") -> MetricCollection:
