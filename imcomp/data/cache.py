@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -226,7 +226,7 @@ class _Folder:
             if (found := self.find(key)) is not None:  # whom we waited for has made it
                 return found
             path.unlink(missing_ok=True)  # damaged
-            self._make_room(key, needed or 0, written=0)
+            self._make_room(key, needed or 0)
             log.info("decoding %s pictures into %s, once", f"{len(kept.source):,}", path)
             written = 0
 
@@ -236,9 +236,11 @@ class _Folder:
                     self._make_room(key, total + _STEP, written)
                     written = total
 
-            with atomic(path) as beside, beside.open("wb") as file:
-                file.truncate(needed or 0)  # for others that make a file now and count what is there
-                write_pictures(file, kept.channels, _measured(kept.decode(), check))
+            with ExitStack() as room, atomic(path) as beside:
+                with beside.open("wb") as file:
+                    file.truncate(needed or 0)  # for others that make a file now and count what is there
+                    write_pictures(file, kept.channels, _measured(kept.decode(), check))
+                room.enter_context(self._room())  # a file that is renamed meanwhile is not counted
             return PictureFile(path)
 
     def _path(self, key: str) -> Path:
@@ -257,23 +259,33 @@ class _Folder:
         finally:
             lock.release()
 
-    def _make_room(self, key: str, needed: int, written: int) -> None:
-        """Delete what was not used for the longest time, until a file fits; ``written`` bytes of it are there."""
+    def _room(self) -> FileLock:
+        """Hold it to count what is there, and to rename."""
+        return FileLock(self.folder / "room.lock")
+
+    def _make_room(self, key: str, needed: int, written: int | None = None) -> None:
+        """Delete what was not used for the longest time, until a file fits.
+
+        Args:
+            key: of the file, which is locked.
+            needed: its bytes.
+            written: so many of them are on the disk; None before it is begun.
+        """
         bound = int(self.gigabytes * 1e9)
         if needed > bound:
             raise NoRoom(
                 f"they need {_gigabytes(needed)}, above data.cache_gb={self.gigabytes:g}; raise it, or give"
                 " a smaller data.size or data.cache=off"
             )
-        with FileLock(self.folder / "room.lock"):
-            self._remove_leftovers(key, own=not written)
+        with self._room():
+            self._remove_leftovers(key, own=written is None)
             others = {}
             for path in self.folder.glob("*.pictures"):
-                with suppress(FileNotFoundError):  # just finished, and renamed
+                with suppress(FileNotFoundError):
                     if not path.name.endswith(f".{key}.pictures"):
                         others[path] = path.stat()
             finished = [path for path in others if not path.name.startswith(".")]
-            free = shutil.disk_usage(self.folder).free + written - _RESERVE
+            free = shutil.disk_usage(self.folder).free + (written or 0) - _RESERVE
             above = needed + sum(status.st_size for status in others.values()) - bound
             excess = max(above, needed - free)
             if excess > sum(others[path].st_size for path in finished):

@@ -162,6 +162,15 @@ def test_what_does_not_fit_at_all_is_not_kept(tmp_path, caplog, monkeypatch, siz
     assert entries(tmp_path) == [f"{kept(Shades(2)).key()}.pictures"]
 
 
+def test_a_file_that_asks_for_room_as_it_grows_is_kept(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(cache, "_STEP", 10)
+
+    assert len(opened(tmp_path, kept(Shades(250), size=None))) == 250
+
+    assert not [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert entries(tmp_path) == [f"{kept(Shades(250), size=None).key()}.pictures"]
+
+
 def test_a_full_disk_trains_without(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
 

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +130,12 @@ class ShardStore:
                     return
                 for attempt in range(2):
                     try:
-                        with atomic(path) as beside:
+                        with ExitStack() as room, atomic(path) as beside:
                             self._make_room(beside, shard.bytes)
                             with beside.open("rb+") as file:
                                 fetch(self.root, shard.file, file, **self.options)
                             _check(beside, shard, f"{self.root.rstrip('/')}/{shard.file}")
+                            room.enter_context(self._room())  # a file that is renamed meanwhile is not counted
                         return
                     except _Damaged as error:  # on its way, perhaps
                         if attempt:
@@ -147,6 +148,11 @@ class ShardStore:
                 " paths.cache=PATH"
             ) from error
 
+    def _room(self) -> FileLock:
+        """Hold it to count what is there, and to rename."""
+        assert self.cache is not None
+        return FileLock(self.cache / "room.lock")
+
     def _make_room(self, beside: Path, needed: int) -> None:
         """Reserve ``needed`` bytes under the name ``beside``; delete what is oldest until all is within the bound."""
         assert self.cache is not None
@@ -156,7 +162,7 @@ class ShardStore:
                 " smaller shards"
             )
         while True:
-            with FileLock(self.cache / "room.lock"):
+            with self._room():
                 kept, used = {}, 0
                 for path in self.cache.glob("*/*/*.bin"):
                     with suppress(FileNotFoundError):
