@@ -22,8 +22,8 @@ train: $(VENV)/.installed ## train a network; ARGS="model.lr=1e-3" overrides the
 benchmark: $(VENV)/.installed-dev ## measure how quick it is; ARGS="suite=train publish=true"
 	@$(PY) scripts/benchmark.py $(ARGS)
 
-test: $(VENV)/.installed-dev ## run the quick tests; ARGS="-k mask" goes to pytest
-	@$(PY) -m pytest $(ARGS)
+test: $(VENV)/.installed-dev ## run the quick tests, two files at a time; ARGS="-k mask" goes to pytest
+	@$(PY) -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 test-all: $(VENV)/.installed-dev ## run every test, the slow ones too; ARGS="-m slow" for those alone
 	@$(PY) -m pytest -m "" $(ARGS)

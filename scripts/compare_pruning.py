@@ -21,9 +21,9 @@ from imcomp.cli import config_dir
 
 ARMS = {"off": "none", "on": None}
 SETTING = [
-    *("experiment=fast", "trainer.max_epochs=9", "trainer.limit_train_batches=0.02", "trainer.limit_val_batches=0.03"),
+    *("experiment=fast", "trainer.max_epochs=9", "trainer.limit_train_batches=0.08", "trainer.limit_val_batches=0.06"),
     *("logger=csv", "callbacks.samples=null", "callbacks.early_stopping=null", "trainer.log_every_n_steps=100"),
-    *("hydra.sweeper.n_trials=100000", "hydra.sweeper.sampler.seed=0", "model.context=44"),
+    *("hydra.sweeper.n_trials=100000", "hydra.sweeper.sampler.seed=0"),
 ]
 
 

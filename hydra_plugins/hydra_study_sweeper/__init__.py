@@ -15,7 +15,6 @@ def open_storage(name: str) -> Any:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         # let go by the kernel when its holder is killed; Optuna's own lock would then stay for half a minute
         return JournalStorage(JournalFileBackend(name, lock_obj=FileLock(f"{name}.lock")))  # type: ignore[arg-type]
-    scheme, _, rest = name.partition("://")
-    if scheme == "postgresql" and find_spec("psycopg2") is None:
-        scheme = "postgresql+psycopg"
-    return RDBStorage(f"{scheme}://{rest}", engine_kwargs={"pool_pre_ping": True})
+    if name.startswith("postgresql://") and find_spec("psycopg2") is None:
+        name = name.replace("postgresql", "postgresql+psycopg", 1)
+    return RDBStorage(name, engine_kwargs={"pool_pre_ping": True})

@@ -55,6 +55,8 @@ def sweep(context: HydraContext, task: TaskFunction, config: DictConfig, argumen
     searched, fixed = read_space([f"{key}={value}" for key, value in (options.params or {}).items()] + arguments)
     n_trials = options.n_trials
     if options.sampler._target_.endswith("GridSampler"):
+        if endless := [key for key, values in searched.items() if getattr(values, "step", 1) is None]:
+            raise HydraException(f"a grid over {endless[0]} has no end; give choice(...) or range(start,stop,step)")
         n_trials = min(n_trials, prod(len(grid_of(values)) for values in searched.values()))
     worker, study = Worker(task, context, config, searched, fixed, deadline, n_trials), join(options)
     if options.check:

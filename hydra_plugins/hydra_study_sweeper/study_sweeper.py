@@ -6,9 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-
-# upstream's plugin brings the group hydra/sweeper/sampler
-from hydra_plugins.hydra_optuna_sweeper import config as _samplers  # noqa: F401
+from hydra_plugins.hydra_optuna_sweeper import config as _samplers  # noqa: F401  # the group hydra/sweeper/sampler
 from omegaconf import MISSING, DictConfig
 
 

@@ -282,6 +282,11 @@ def test_the_grid_sampler_visits_each_cell_once(app):
     assert sorted(cells) == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
+def test_a_grid_without_an_end_is_one_line(app):
+    with pytest.raises(HydraException, match=r"^a grid over x has no end; give choice\(\.\.\.\) or range\("):
+        app(square, "hydra/sweeper/sampler=grid", "x=interval(0,1)", "other=range(0,2)")
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsgaii"])
 def test_samplers_of_upstreams_group(app, sampler):
     study = app(square, f"hydra/sweeper/sampler={sampler}", "hydra.sweeper.sampler.seed=1", "hydra.sweeper.n_trials=2")

@@ -5,8 +5,10 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from imcomp.data.shards.manifest import NAME
 from imcomp.data.shards.reading import ShardSource, read_manifest
@@ -57,6 +59,25 @@ def test_the_folder_stays_within_its_bound_and_keeps_what_is_used(packed, serve,
     assert "00000.bin" in kept(tmp_path)
     assert len(kept(tmp_path)) == 3
     assert server.asked["/train/00000.bin"] == 1
+
+
+def test_a_shard_is_renamed_while_nobody_counts(packed, serve, tmp_path, monkeypatch):
+    store = ShardStore(serve(packed).root, tmp_path)
+    manifest = read_manifest(store)
+    counting, replace = [], Path.replace
+
+    def renamed(path, target):
+        try:
+            with FileLock(tmp_path / "shards" / "room.lock", timeout=0):
+                counting.append(True)
+        except Timeout:
+            counting.append(False)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", renamed)
+    store.provide(manifest, manifest.shards[0])
+
+    assert counting == [False]
 
 
 def test_a_bound_below_a_shard_is_refused(packed, serve, tmp_path):
