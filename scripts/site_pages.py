@@ -11,8 +11,11 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-"""Files of the repository's root, and what they are called among the pages."""
+PAGES = {
+    **{"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"},
+    **{f"imcomp/pretrained/{card.name}": f"cards/{card.name}" for card in (ROOT / "imcomp" / "pretrained").glob("*.md")},
+}
+"""Files outside of ``docs/``, and what they are called among the pages."""
 
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 _PICTURE = re.compile(r"\]\(docs/")
