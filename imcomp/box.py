@@ -24,6 +24,11 @@ class Box(NamedTuple):
         """Pixels from left to right."""
         return self.right - self.left
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
     def crop(self, image: Array) -> Array:
         """The box's pixels of ``(..., H, W)``: a view."""
         indexed: Any = image
@@ -66,8 +71,20 @@ class Box(NamedTuple):
             max(self.right, other.right),
         )  # fmt: skip
 
+    def contains(self, other: "Box") -> bool:
+        """Whether all of the other lies in it."""
+        return self.union(other) == self
+
     def overlaps(self, other: "Box") -> bool:
         """Whether they share a pixel."""
         return max(self.top, other.top) < min(self.bottom, other.bottom) and max(self.left, other.left) < min(
             self.right, other.right
         )
+
+
+def centred_span(extent: int, length: int, centre: float) -> tuple[int, int]:
+    """Where pixels of ``length`` lie in ``extent``, centred at a fraction of it; perhaps beyond its ends."""
+    # an odd remainder goes below and to the right, as integer division does for the reference's 108..148;
+    # 1e-6, since 0.29 * 100 is a little less than 29
+    start = int(centre * extent - length / 2 + 1e-6)
+    return start, start + length

@@ -16,9 +16,9 @@ from imcomp import Completer
 from imcomp.backends import build_backend
 from imcomp.box import Box
 from imcomp.completing.engine import Engine
-from imcomp.completing.holes import Hole, measure_thickness
+from imcomp.completing.holes import Hole, find_bounds, measure_thickness
 from imcomp.completing.surfaces import Floats
-from imcomp.completing.views import Training, check_strategy, plan
+from imcomp.completing.views import FORMING, Training, check_strategy, form_of, plan
 from imcomp.data.masks import MaskGenerator, build_mask, mix_seeds
 from imcomp.data.rectangles import CenterMask
 from imcomp.data.transforms import to_channels, to_tensor
@@ -138,6 +138,7 @@ class TorchCompleter(Completer):
         try:
             self.size: int = trained.data["size"]
             self.mask_generator: MaskGenerator = build_mask(trained.data["mask"])
+            self.form = form_of(trained.data["mask"], self.size)
             self.stretch: bool = trained.data.get("fit", "stretch") == "stretch"
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{checkpoint} does not say which size and hole it was trained on ({error})") from error
@@ -158,7 +159,8 @@ class TorchCompleter(Completer):
             thickness = sorted(max(measure_thickness(mask.numpy() > 0), 1) for mask in masks[:, 0])
         except InputError:  # mask files that are not here
             thickness = [1, self.size // 4]
-        training = Training(self.size, plain.multiple, self.in_channels, self.stretch, (thickness[0], thickness[-1]))
+        known = (thickness[0], thickness[-1])
+        training = Training(self.size, plain.multiple, self.in_channels, self.stretch, known, self.form)
         return Engine(self._paint, training)
 
     @torch.inference_mode()
@@ -195,37 +197,47 @@ class TorchCompleter(Completer):
             InputError: a mask of another size than its picture, or no such strategy.
         """
         check_strategy(strategy)
-        plain = [self._is_shown_whole(image, mask, strategy) for image, mask in zip(images, masks, strict=True)]
-        quick = iter(self._complete_whole(*_chosen(images, masks, plain, True)))
+        for image, mask in zip(images, masks, strict=True):
+            check_size(image, mask)
+        fitting = {id(mask): self._fits_whole(mask, strategy) for mask in {id(mask): mask for mask in masks}.values()}
+        plain = [
+            image.mode in ("L", "RGB") and "transparency" not in image.info and fitting[id(mask)]
+            for image, mask in zip(images, masks, strict=True)
+        ]
+        form = self.form if strategy in FORMING else None
+        quick = iter(self._complete_whole(*_chosen(images, masks, plain, True), form))
         others = iter(
             self.engine.complete_images(*_chosen(images, masks, plain, False), strategy) if not all(plain) else ()
         )
         return [next(quick if whole else others) for whole in plain]
 
-    def _is_shown_whole(self, image: Image.Image, mask: Image.Image, strategy: str) -> bool:
-        """Whether 8 bits a channel are shown at the network's size: what `_complete_whole` is for."""
-        check_size(image, mask)
-        if image.mode not in ("L", "RGB") or "transparency" in image.info:
-            return False
-        if strategy == "resize" or (strategy == "auto" and self.stretch and max(image.size) <= self.size):
+    def _fits_whole(self, mask: Image.Image, strategy: str) -> bool:
+        """Whether a picture with this hole is shown whole at the network's size: what `_complete_whole` is for."""
+        if strategy == "resize":
             return True
-        whole = Box(0, 0, image.height, image.width)
-        views = plan(read_hole(mask), self.engine.training, strategy)
+        hole, whole = read_hole(mask), Box(0, 0, mask.height, mask.width)
+        if self.form and strategy in FORMING and not self.form.contains(find_bounds(self._shrink(hole)) or self.form):
+            return False
+        if strategy == "auto" and self.stretch and max(mask.size) <= self.size:
+            return True
+        views = plan(hole, self.engine.training, strategy)
         return bool(views) and all(view.window == whole and view.size == (self.size, self.size) for view in views)
 
     @torch.inference_mode()
-    def _complete_whole(self, images: Sequence[Image.Image], masks: Sequence[Image.Image]) -> list[Image.Image]:
-        """Complete pictures of mode `L` or `RGB`, each shown whole at the network's size."""
+    def _complete_whole(
+        self, images: Sequence[Image.Image], masks: Sequence[Image.Image], form: Box | None
+    ) -> list[Image.Image]:
+        """Complete pictures of mode `L` or `RGB`, each shown whole at the network's size, with the form for a hole."""
         completed = list(images)
         shown: list[tuple[int, Tensor, Tensor]] = []  # which picture, its planes, its hole
         holes = {id(mask): read_hole(mask) for mask in masks}  # several pictures may share one
-        shrunk = {key: self._shrink(hole) for key, hole in holes.items()}
+        hidden = {key: self._hidden(hole, form) for key, hole in holes.items()}
         for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
             hole = holes[id(mask)]
             if hole.any():
                 if len(image.getbands()) != self.in_channels:
                     self.engine.tell(len(image.getbands()))
-                shown.append((number, self._planes(image, hole), shrunk[id(mask)]))
+                shown.append((number, self._planes(image, hole), hidden[id(mask)]))
         for box, group in self._groups(shown):
             planes = torch.cat([planes for _, planes, _ in group])
             missing = torch.cat([hole.expand(len(planes), -1, -1, -1) for _, planes, hole in group])
@@ -242,11 +254,21 @@ class TorchCompleter(Completer):
             return to_tensor(small)[:, None]
         return to_tensor(to_channels(small, 3))[None]
 
-    def _shrink(self, hole: Hole) -> Tensor:
-        """The hole at the network's size, ``(1, 1, S, S)``."""
-        whole = torch.from_numpy(hole)[None, None].float()
+    def _shrink(self, hole: Hole) -> Hole:
+        """The hole at the network's size."""
+        if hole.shape == (self.size, self.size):
+            return hole
         # a hole of a few pixels must not vanish where a large picture shrinks: any hole pixel makes a hole
-        return whole if hole.shape == (self.size, self.size) else F.adaptive_max_pool2d(whole, self.size)
+        shrunk: Hole = F.adaptive_max_pool2d(torch.from_numpy(hole)[None].float(), self.size)[0].numpy() > 0
+        return shrunk
+
+    def _hidden(self, hole: Hole, form: Box | None) -> Tensor:
+        """What is hidden from the network, ``(1, 1, S, S)``: the hole, or all of the form that it lies in."""
+        hidden = self._shrink(hole)
+        if form:
+            hidden = np.zeros_like(hidden)
+            form.crop(hidden)[:] = True
+        return torch.from_numpy(hidden)[None, None].float()
 
     def _groups(
         self, shown: list[tuple[int, Tensor, Tensor]]

@@ -73,11 +73,12 @@ def write_weight_file(path: Path, weights: Mapping[str, "Tensor"], facts: Mappin
     Raises:
         ValueError: facts that are no plain values.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     text = json.dumps({key: facts[key] for key in _FACTS}, sort_keys=True, allow_nan=False)
     with atomic(path) as beside:
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, beside, metadata={KEY: text})
+        # save_file would make a file that its owner alone can read
+        beside.write_bytes(save({name: tensor.contiguous() for name, tensor in weights.items()}, metadata={KEY: text}))
 
 
 @contextmanager

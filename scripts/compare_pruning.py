@@ -6,6 +6,7 @@ share of the pictures, each arm with one thread, and leaves its studies in ``out
 their end, and draws ``docs/images/sweep.png``.
 """
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -47,7 +48,7 @@ def run(seconds: str, pruner: str, overrides: list[str]) -> None:
             *own,
             f"hydra.sweeper.max_time={seconds}",
         ]
-        processes.append(subprocess.Popen([*command, *overrides]))
+        processes.append(subprocess.Popen([*command, *overrides], env={**os.environ, "OMP_NUM_THREADS": "1"}))
     for process in processes:
         process.wait()
 

@@ -11,9 +11,13 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 
+CARDS = ROOT / "imcomp" / "pretrained"
+
 PAGES = {
-    **{"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"},
-    **{f"imcomp/pretrained/{card.name}": f"cards/{card.name}" for card in (ROOT / "imcomp" / "pretrained").glob("*.md")},
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    **{f"imcomp/pretrained/{card.name}": f"cards/{card.name}" for card in CARDS.glob("*.md")},
 }
 """Files outside of ``docs/``, and what they are called among the pages."""
 

@@ -37,6 +37,13 @@ def path(tmp_path):
     return tmp_path / "a.safetensors"
 
 
+def test_whoever_may_read_other_files_may_read_this_one(path):
+    write_weight_file(path, {"a": torch.ones(3)}, FACTS)
+    path.with_suffix(".txt").write_text("")
+
+    assert path.stat().st_mode == path.with_suffix(".txt").stat().st_mode
+
+
 def test_what_is_written_is_read(path):
     half, count = torch.tensor([[1.0, 0.5]], dtype=torch.float16), torch.tensor(7)
     write_weight_file(path, {"weight": half, "bias": torch.tensor([0.1]), "count": count}, FACTS)

@@ -57,7 +57,6 @@ TARGETS = (
     Target("startup", "cpu", startup.CONFIG, 1, quantity="s"),
     Target("startup", "cpu", startup.PREDICT, 4, quantity="s"),
     Target("quality", "cpu", quality.RANDOM, 300, quantity=quality.GOAL_TIME),
-    Target("quality", "cpu", quality.TRACK, 300, quantity=quality.GOAL_TIME),
     Target("quality", "cpu", quality.RANDOM, 8, quantity=quality.ERROR, over=quality.TELEA_RANDOM),
     Target("quality", "cpu", quality.TRACK, 8, quantity=quality.ERROR, over=quality.TELEA_TRACK),
     Target("train", "cuda", train.STEP, 20_000),

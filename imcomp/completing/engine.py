@@ -10,11 +10,12 @@ from PIL import Image
 
 from imcomp.box import Box
 from imcomp.completing.arrays import ArraySurface, complete_arrays, complete_tensor, is_tensor
+from imcomp.completing.forms import fill_in_form
 from imcomp.completing.holes import Hole, to_hole
 from imcomp.completing.resampling import lay, show
 from imcomp.completing.surfaces import Canvas, Floats, ImageSurface, Surface
 from imcomp.completing.tiles import fill_tiles
-from imcomp.completing.views import Training, View, plan
+from imcomp.completing.views import FORMING, Training, View, plan
 from imcomp.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -69,10 +70,11 @@ class Engine:
     def fill(self, surfaces: Sequence[Surface], holes: Sequence[Hole], strategy: str) -> None:
         """Fill the holes of pictures in place."""
         waiting: dict[tuple[int, ...], list[tuple[int, View, Floats, Hole]]] = {}
+        paint = self._paint_in_form if self.training.form and strategy in FORMING else self._paint
 
         def fill_waiting(shape: tuple[int, ...]) -> None:
             some = waiting.pop(shape)
-            filled = self._paint(np.stack([one[2] for one in some]), np.stack([one[3] for one in some]))
+            filled = paint(np.stack([one[2] for one in some]), np.stack([one[3] for one in some]))
             for (number, view, _, _), one in zip(some, filled, strict=True):
                 lay(surfaces[number], holes[number], view, one)
 
@@ -80,7 +82,7 @@ class Engine:
             for view in plan(hole, self.training, strategy):
                 self.tell(surface.channels)
                 if max(view.size) > self.training.most_at_once:
-                    self._fill_large(surface, hole, view)
+                    self._fill_large(surface, hole, view, paint)
                     continue
                 picture, shown = show(surface, hole, view)
                 waiting.setdefault(picture.shape, []).append((number, view, picture, shown))
@@ -89,9 +91,9 @@ class Engine:
         for shape in list(waiting):
             fill_waiting(shape)
 
-    def _fill_large(self, surface: Surface, hole: Hole, view: View) -> None:
+    def _fill_large(self, surface: Surface, hole: Hole, view: View, paint_all: Network) -> None:
         def paint(picture: Floats, missing: Hole) -> Floats:
-            filled: Floats = self._paint(picture[None], missing[None])[0]
+            filled: Floats = paint_all(picture[None], missing[None])[0]
             return filled
 
         if (view.window.height, view.window.width) == view.size:
@@ -124,6 +126,13 @@ class Engine:
             filled = self.network(shown, missing)
         cut: Floats = filled[..., :height, :width]
         return cut
+
+    def _paint_in_form(self, pictures: Floats, holes: Hole) -> Floats:
+        """The same, for a network that knows holes of one form."""
+        form = self.training.form
+        if form is None or pictures.shape[2] < form.height or pictures.shape[3] < form.width:
+            return self._paint(pictures, holes)
+        return fill_in_form(pictures, holes, form, self.training.size, self._paint)
 
     def tell(self, channels: int) -> None:
         """Say once how a picture is completed by a network of other channels."""

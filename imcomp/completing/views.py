@@ -1,10 +1,11 @@
 """Which parts of a picture a network is shown, and how large: the strategies."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from imcomp.box import Box
+from imcomp.box import Box, centred_span
 from imcomp.completing.holes import Hole, find_bounds, find_parts, measure_thickness
 from imcomp.errors import InputError, suggest
 
@@ -13,7 +14,8 @@ MOST_ENLARGED = 4.0
 
 # pixels of a view that is not shown as it is
 _LARGEST = 1 << 24
-# a window that covers this share of the picture's height and width might as well be the picture
+# a window that covers this share of the picture's height and width might as well be the picture, and a picture might as
+# well be shown at this share of its size
 _NEARLY_WHOLE = 0.8
 
 
@@ -27,6 +29,7 @@ class Training:
         channels: 1 for grey, 3 for colour.
         stretch: whether pictures were brought to the square without keeping their aspect ratio.
         thickness: of the thinnest and of the thickest hole, see `measure_thickness`.
+        form: the hole's place in the pictures, where it was the same rectangle in all of them; see `forms`.
     """
 
     size: int
@@ -34,6 +37,7 @@ class Training:
     channels: int
     stretch: bool
     thickness: tuple[int, int]
+    form: Box | None = None
 
     @property
     def margin(self) -> int:
@@ -59,6 +63,18 @@ class View:
     window: Box
     size: tuple[int, int]
     target: Box
+
+
+def form_of(mask: Mapping[str, Any], size: int) -> Box | None:
+    """The one place that holes have in pictures of ``size``, from the holes' options; None where they differ."""
+    if mask.get("name") != "center":
+        return None
+    sides, center = mask.get("size", 40), mask.get("center", (0.5, 0.5))
+    height, width = (sides, sides) if isinstance(sides, int) else sides
+    (top, bottom), (left, right) = (
+        centred_span(size, length, centre) for length, centre in zip((height, width), center, strict=True)
+    )
+    return Box(top, left, bottom, right)
 
 
 def plan(hole: Hole, training: Training, strategy: str) -> list[View]:
@@ -132,23 +148,50 @@ STRATEGIES: dict[str, Callable[[Hole, Training, Box], list[View]]] = {
 }
 """From a hole, what its network was trained on and the hole's bounds to what is shown."""
 
+FORMING = frozenset({"auto", "crop"})
+"""Strategies that bring holes to the form that a network knows; the others show them as they are."""
+
 
 def _whole(hole: Hole, training: Training, target: Box) -> list[View]:
-    """The whole picture, brought to the network's size as in training."""
+    """The whole picture, brought to the network's size as in training, or less for the hole to be as it was there."""
     height, width = hole.shape
     if training.stretch:
-        return _resize(hole, training, target)
+        side = training.size * _to_fit(target, (training.size / height, training.size / width), hole, training)
+        return [View(Box(0, 0, height, width), _at_least_one(side, side), target)]
     scale = min(training.size / min(height, width), training.most_at_once / max(height, width))
+    scale *= _to_fit(target, (scale, scale), hole, training)
     return [View(Box(0, 0, height, width), _at_least_one(height * scale, width * scale), target)]
+
+
+def _to_fit(target: Box, scales: tuple[float, float], hole: Hole, training: Training) -> float:
+    """By what to shrink a picture further for a network that knows one form: 1 where the hole, or its pieces, fit."""
+    if training.form is None:
+        return 1.0
+    factors = [1.0]
+    for low, high, scale, most in zip(target[:2], target[2:], scales, training.form.shape, strict=True):
+        touched = math.ceil(high * scale - 1e-6) - math.floor(low * scale + 1e-6)
+        if touched > most:  # a pixel less than would do, since the hole's edges may lie between two
+            factors.append(max(most - 1, 1) / ((high - low) * scale))
+    if min(factors) >= _NEARLY_WHOLE:
+        return min(factors)
+    thickness, most = measure_thickness(target.crop(hole)) * max(scales), min(training.form.shape)
+    return max(most - 1, 1) / thickness if thickness > most else 1.0
 
 
 def _scale(part: Box, hole: Hole, training: Training) -> float:
     """What brings a part's thickness into the range that the network knows; 1 where it is there already."""
-    thickness = measure_thickness(part.crop(hole))
-    thinnest, thickest = training.thickness
-    if thickness > thickest:
-        return thickest / thickness
-    enlarged = min(thinnest / thickness, MOST_ENLARGED)
+    if training.form:
+        shrunk = _to_fit(part, (1.0, 1.0), hole, training)
+        if shrunk < 1:
+            return shrunk
+        enlarged = min((most - 1) / extent for most, extent in zip(training.form.shape, part.shape, strict=True))
+    else:
+        thickness = measure_thickness(part.crop(hole))
+        thinnest, thickest = training.thickness
+        if thickness > thickest:
+            return thickest / thickness
+        enlarged = thinnest / thickness
+    enlarged = min(enlarged, MOST_ENLARGED)
     # what is long and thin is not enlarged beyond what is computed at once
     longest = max(part.height, part.width)
     return max(min(enlarged, (training.most_at_once - 2 * training.margin) / longest), 1.0)
@@ -183,7 +226,8 @@ def _joined(hole: Hole, scale: Callable[[Box], float], training: Training) -> li
         for other in joined:
             both = part.union(other)
             others = [box for box in (*joined, *waiting) if box != other and both.overlaps(box)]
-            if not others and cost(both) <= cost(part) + cost(other):
+            as_large = scale(both) >= min(scale(part), scale(other))
+            if not others and as_large and cost(both) <= cost(part) + cost(other):
                 joined.remove(other)
                 waiting.append(both)
                 break

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from imcomp.box import Box
+from imcomp.box import Box, centred_span
 from imcomp.data.ranges import area_range, draw_within, number_range, reference_side, scale_of, whole_range
 from imcomp.data.seeds import integers, random_bits, uniform
 
@@ -37,15 +37,13 @@ class CenterMask:
         """Place the hole."""
         edges = []
         for name, extent, length, centre in zip(("high", "wide"), image_size, self.size, self.center, strict=True):
-            # an odd remainder goes below and to the right, as integer division does for the reference's 108..148;
-            # 1e-6, since 0.29 * 100 is a little less than 29
-            start = int(centre * extent - length / 2 + 1e-6)
-            if start < 0 or start + length > extent:
+            start, end = centred_span(extent, length, centre)
+            if start < 0 or end > extent:
                 raise ValueError(
                     f"a hole {length} pixels {name} centred at {centre:g} does not fit a picture {extent}"
                     f" pixels {name}; make the hole smaller (mask.size), the picture larger (data.size) or centre it"
                 )
-            edges.append((start, start + length))
+            edges.append((start, end))
         (top, bottom), (left, right) = edges
         return Box(top, left, bottom, right)
 

@@ -11,7 +11,7 @@ from imcomp.box import Box
 from imcomp.completing.engine import Engine
 from imcomp.completing.holes import Hole, find_bounds
 from imcomp.completing.surfaces import Floats
-from imcomp.completing.views import Training
+from imcomp.completing.views import Training, form_of
 from imcomp.errors import InputError
 from imcomp.export.metadata import read_metadata
 from imcomp.export.session import open_graph, reason_of
@@ -55,7 +55,11 @@ class OnnxCompleter(Completer):
     @cached_property
     def engine(self) -> Engine:
         about = self.metadata
-        training = Training(about.size, about.multiple, about.channels, about.stretch, about.thickness)
+        try:
+            form = form_of(about.trained["data"]["mask"], about.size)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            form = None
+        training = Training(about.size, about.multiple, about.channels, about.stretch, about.thickness, form)
         return Engine(self._paint, training)
 
     def cut_hole(self, image: Image.Image, seed: int = 0) -> Image.Image:

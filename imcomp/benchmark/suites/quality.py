@@ -43,7 +43,8 @@ def entrants(protocol: Protocol) -> list[Entrant]:
     errors = "without a network, on the same pictures"
     return [
         Entrant(RANDOM, group, GOAL_TIME, Run(protocol, fast["random"], to_goal=True), how=" ".join(fast["random"])),
-        Entrant(TRACK, group, GOAL_TIME, Run(protocol, fast["track"], to_goal=True), how=" ".join(fast["track"])),
+        # the reference published no error on this split
+        Entrant(TRACK, group, EPOCHS_TIME, Run(protocol, fast["track"], to_goal=False), how=" ".join(fast["track"])),
         Entrant(TELEA_RANDOM, errors, ERROR, ClassicalError(protocol, "random", "telea")),
         Entrant(TELEA_TRACK, errors, ERROR, ClassicalError(protocol, "track", "telea")),
         *(
