@@ -35,6 +35,7 @@ ELSEWHERE = {
     r"^aws|s3://|gs://|postgresql://": "needs a server: tests/data/shards and tests/hydra_plugins start some",
     r"hydra/launcher=": "tests/test_clusters.py and tests/hydra_plugins try the launchers",
     r"^imcomp app": "tests/app starts it",
+    r"data\.part=test": "downloads the official test signs",
     r"benchmark\.py": "tests/benchmark runs every suite",
     r"lpips\.weights=|fid\.weights=": "needs weights from elsewhere: tests/test_perception.py makes some",
     r"plan_billion.*--measure": "packs a thousand photographs; tests/test_billion_page.py checks the rest",
