@@ -57,7 +57,7 @@ def report() -> None:
     """Print and draw what both arms found."""
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for arm, name in (("off", "no pruning"), ("on", "pruning")):
-        trials = [t for t in study(arm).trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        trials: list[Any] = [t for t in study(arm).trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
         begin = min(trial.datetime_start for trial in trials if trial.datetime_start)
         done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         best = min(done, key=lambda trial: trial.values[0])
@@ -65,12 +65,17 @@ def report() -> None:
             f"{name}: {len(trials)} trials, {len(done)} to their end, {sum(len(t.intermediate_values) for t in trials)}"
             f" validations; best {best.values[0]:.6f} in trial {best.number}: {best.params}"
         )
-        minutes, lowest = [], []
-        for trial in sorted(done, key=lambda trial: trial.datetime_complete):
-            minutes.append((trial.datetime_complete - begin).total_seconds() / 60)
-            lowest.append(min([trial.values[0], *lowest[-1:]]))
-        axes.step(minutes, lowest, where="post", label=f"{name}: {len(trials)} trials")
-    axes.set(xlabel="minutes", ylabel="lowest val/mse so far", yscale="log")
+        minutes = [(trial.datetime_complete - begin).total_seconds() / 60 for trial in trials]
+        ended = sorted(
+            (minute, trial.values[0]) for minute, trial in zip(minutes, trials, strict=True) if trial in done
+        )
+        lowest = [min(value for _, value in ended[: number + 1]) for number in range(len(ended))]
+        (line,) = axes.step(
+            [*(minute for minute, _ in ended), max(minutes)], [*lowest, lowest[-1]], where="post",
+            label=f"{name}: {len(trials)} trials, {len(done)} to their end",
+        )  # fmt: skip
+        axes.plot(*zip(*ended, strict=True), ".", color=line.get_color())
+    axes.set(xlabel="minutes", ylabel="val/mse of each trial, and the lowest so far", ylim=(0.0025, 0.005))
     axes.legend()
     figure.savefig("docs/images/sweep.png", dpi=120)
     replay([trial for trial in study("off").trials if trial.state == TrialState.COMPLETE])

@@ -70,13 +70,14 @@ def report(study: optuna.Study, best: Sequence[FrozenTrial], names: Sequence[str
     """Print the best trials, what became of the others, and what to type next."""
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if best:
-        keys = [*best[0].params]
         table = Table()
-        for title in ("trial", *names, *keys):
-            table.add_column(title, overflow="fold")
+        for title in ("trial", *names):
+            table.add_column(title, no_wrap=True)
+        table.add_column("parameters")
         for trial in best[:SHOWN]:
             values = [f"{value:.6g}" for value in trial.values]
-            table.add_row(str(trial.number), *values, *(_short(trial.params.get(key)) for key in keys))
+            parameters = " ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
+            table.add_row(str(trial.number), *values, parameters)
         console.print(table)
     counted: dict[str, int] = {}
     failed = []
