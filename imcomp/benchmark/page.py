@@ -28,7 +28,8 @@ highest behind it.
 - `of limit`: the share of what the hardware allows. That is the arithmetic of convolutions and matrix products over the
   rate of a large matrix product, or the bytes that they must read and write over the rate of a copy, whichever takes
   longer; for a loader, the bytes of a picture read once and written once as float32. The rates were measured in the
-  same run. It is empty where no such count says what is needed: a classical fill, a start, a whole run.
+  same run; above 100% a kernel was quicker than that product. It is empty where no such count says what is needed: a
+  classical fill, a start, a whole run.
 - `peak`: resident memory of the process in MB, and behind a plus that of its largest worker.
 
 First epochs find the picture files in the system's own cache of files.
