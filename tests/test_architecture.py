@@ -79,6 +79,7 @@ ARROWS = {
     "completing": set(),
     "completing.holes": {"box", "errors"},
     "completing.surfaces": {"box", "completing.holes", "data.pictures"},
+    "completing.forms": {"box", "completing.holes", "completing.surfaces"},
     "completing.arrays": {"box", "completing.holes", "completing.surfaces", "errors"},
     "completing.views": {"box", "completing.holes", "errors"},
     "completing.resampling": {"box", "completing.holes", "completing.surfaces", "completing.views"},

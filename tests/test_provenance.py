@@ -1,5 +1,6 @@
 import json
 import subprocess
+import sys
 
 import pytest
 import torch
@@ -96,7 +97,7 @@ class TestRun:
 
         assert kept["seed"] == 0
         assert kept["versions"]["torch"] == torch.__version__.partition("+")[0]
-        assert "pytest" in kept["command"]
+        assert sys.orig_argv[0] in kept["command"]
         assert kept["data"]["pictures"] == 60
         assert (kept["data"]["train"], kept["data"]["val"], kept["data"]["test"]) == (48, 12, 0)
         assert len(kept["data"]["fingerprint"]) == 64

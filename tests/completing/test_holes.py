@@ -39,7 +39,7 @@ HOLE = np.array([[False, True, False], [False, True, True]])
         Image.fromarray(HOLE.astype(np.float32)),
         Image.fromarray(HOLE.astype(np.uint8)),
     ],
-    ids=str,
+    ids=lambda mask: mask.mode if isinstance(mask, Image.Image) else str(mask.dtype),  # no address in memory
 )
 def test_masks_of_every_kind(mask):
     hole = to_hole(mask, (2, 3))
