@@ -87,6 +87,7 @@ class TrialReport(Callback):
             for step, value in trials[attempt].intermediate_values.items():
                 if step < self.validations and step not in known:
                     trial.report(value, step)
+                    trial.should_prune()  # was answered then: a pruner with rungs notes each value at its own step
                     known.add(step)
             attempt = trials[attempt].user_attrs.get("retry_of")
         return trial

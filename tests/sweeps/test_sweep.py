@@ -145,7 +145,7 @@ def test_a_mistake_ends_in_one_line_before_the_first_trial(command, runs, argume
 
 def test_a_sweep_prunes_shares_the_cache_and_its_winner_can_be_trained_again(command, tmp_path, monkeypatch):
     monkeypatch.setenv("IMCOMP_CACHE", str(tmp_path / "cache"))
-    options = ["hydra.sweeper.n_trials=3", "hydra.sweeper.sampler.seed=0"]
+    options = ["hydra.sweeper.n_trials=3", "hydra.sweeper.sampler.seed=0", "hydra.sweeper.pruner.n_startup_trials=1"]
     code, out, err = command("train", "-m", *SMALL, *options)
     assert code == 0, err
     trials = study().trials
