@@ -37,6 +37,7 @@ ELSEWHERE = {
     r"^imcomp app": "tests/app starts it",
     r"data\.part=test": "downloads the official test signs",
     r"benchmark\.py": "tests/benchmark runs every suite",
+    r"compare_pruning\.py": "sweeps on GTSRB for 21 minutes, or reports what it left",
     r"lpips\.weights=|fid\.weights=": "needs weights from elsewhere: tests/test_perception.py makes some",
     r"plan_billion.*--measure": "packs a thousand photographs; tests/test_billion_page.py checks the rest",
     r"compute\.csv": "no budgets and widths have been measured yet",
