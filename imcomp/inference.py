@@ -213,12 +213,13 @@ class TorchCompleter(Completer):
 
     def _fits_whole(self, mask: Image.Image, strategy: str) -> bool:
         """Whether a picture with this hole is shown whole at the network's size: what `_complete_whole` is for."""
-        if strategy == "resize":
+        small = strategy == "auto" and self.stretch and max(mask.size) <= self.size
+        if strategy == "resize" or (small and not self.form):
             return True
         hole, whole = read_hole(mask), Box(0, 0, mask.height, mask.width)
         if self.form and strategy in FORMING and not self.form.contains(find_bounds(self._shrink(hole)) or self.form):
             return False
-        if strategy == "auto" and self.stretch and max(mask.size) <= self.size:
+        if small:
             return True
         views = plan(hole, self.engine.training, strategy)
         return bool(views) and all(view.window == whole and view.size == (self.size, self.size) for view in views)

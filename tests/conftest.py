@@ -1,7 +1,9 @@
 """What several test files share."""
 
 import io
+import signal
 import socket
+import sys
 import zipfile
 from pathlib import Path
 
@@ -28,6 +30,33 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, capsys):
+    """Run ``imcomp ARGUMENTS`` in this process and in a folder of its own: exit code, stdout, stderr."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    from imcomp import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def called(*arguments):
+        monkeypatch.setattr(sys, "argv", ["imcomp", *map(str, arguments)])
+        GlobalHydra.instance().clear()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        finally:
+            GlobalHydra.instance().clear()
+        return (code, *capsys.readouterr())
+
+    yield called
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from imcomp import __version__, cli
@@ -31,27 +30,6 @@ def start(*arguments, cwd=ROOT, **environment):
         text=True,
         check=False,
     )
-
-
-@pytest.fixture
-def command(monkeypatch, tmp_path, capsys):
-    """Run ``imcomp ARGUMENTS`` in this process and in a folder of its own: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-
-    def called(*arguments):
-        monkeypatch.setattr(sys, "argv", ["imcomp", *map(str, arguments)])
-        GlobalHydra.instance().clear()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        finally:
-            GlobalHydra.instance().clear()
-        return (code, *capsys.readouterr())
-
-    return called
 
 
 @pytest.fixture(scope="module")

@@ -10,37 +10,12 @@ from pathlib import Path
 
 import optuna
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from hydra_plugins.hydra_study_sweeper import open_storage
-from imcomp import cli
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["debug=fast", "data.size=32", "mask.size=8", "trainer=cpu", "model.channels=[4,8]", "perf=plain"]
-
-
-@pytest.fixture
-def command(monkeypatch, tmp_path, capsys):
-    """Run ``imcomp ARGUMENTS`` in this process and in a folder of its own: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    before = signal.getsignal(signal.SIGTERM)
-
-    def called(*arguments):
-        monkeypatch.setattr(sys, "argv", ["imcomp", *map(str, arguments)])
-        GlobalHydra.instance().clear()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        finally:
-            GlobalHydra.instance().clear()
-        return (code, *capsys.readouterr())
-
-    yield called
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
