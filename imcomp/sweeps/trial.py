@@ -7,7 +7,8 @@ import pytorch_lightning as pl
 from optuna import TrialPruned, load_study
 from optuna.pruners import BasePruner
 from optuna.samplers import RandomSampler
-from optuna.trial import Trial
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, Trial
 from pytorch_lightning.callbacks import Callback
 
 from hydra_plugins.hydra_study_sweeper import open_storage
@@ -69,7 +70,7 @@ class TrialReport(Callback):
         if len(trial.study.directions) > 1:
             return False
         # one that was killed between its report and its checkpoint validates once more
-        if self.validations not in trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
+        if self.validations not in trial.storage.get_trial(trial._trial_id).intermediate_values:  # noqa: SLF001
             trial.report(value, self.validations)
         return trial.should_prune()
 
@@ -81,6 +82,7 @@ class TrialReport(Callback):
         )
         trials = study.get_trials(deepcopy=False)
         own = trials[self.number or 0]
+        study._storage = _WithoutReplaced(study._storage)  # type: ignore[assignment]  # noqa: SLF001
         trial = Trial(study, own._trial_id)  # noqa: SLF001  # Optuna's own workers make it so
         known, attempt = {*own.intermediate_values}, own.user_attrs.get("retry_of")
         while attempt is not None:  # from whose checkpoint this run went on
@@ -91,3 +93,21 @@ class TrialReport(Callback):
                     known.add(step)
             attempt = trials[attempt].user_attrs.get("retry_of")
         return trial
+
+
+class _WithoutReplaced:
+    """A storage without the attempts that another trial went on with.
+
+    Pruners with rungs weigh a trial against all that reached the rung, however they ended: a run that goes on would
+    compete with its own past, and every other run with it twice.
+    """
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self._storage = storage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def get_all_trials(self, study_id: int, **options: Any) -> list[FrozenTrial]:
+        trials = self._storage.get_all_trials(study_id, **options)
+        return [trial for trial in trials if not trial.user_attrs.get("requeue")]

@@ -97,6 +97,21 @@ def test_a_trial_that_goes_on_keeps_what_was_reported_before(study, identity):
     assert values(study)[1] == {1: 0.4, 2: 0.3, 3: 0.25}
 
 
+@pytest.mark.parametrize("pruner", [optuna.pruners.SuccessiveHalvingPruner(1), optuna.pruners.HyperbandPruner(1, 2)])
+def test_a_trial_that_goes_on_does_not_compete_with_its_own_past(study, identity, pruner):
+    first = TrialReport(**identity, pruner=pruner)
+    first.on_validation_end(validation(0.4), None)
+    storage = study._storage
+    storage.set_trial_user_attr(storage.get_trial_id_from_study_id_trial_number(study._study_id, 0), "requeue", True)
+    study.tell(0, state=TrialState.FAIL)
+    study.enqueue_trial({}, user_attrs={"retry_of": 0})
+    second = TrialReport(**{**identity, "number": study.ask().number}, pruner=pruner)
+    second.on_validation_end(validation(0.41), None)  # not a bit the same: its last step was another
+    other = TrialReport(**{**identity, "number": study.ask().number}, pruner=pruner)
+    with pytest.raises(optuna.TrialPruned):
+        other.on_validation_end(validation(0.42), None)
+
+
 def test_a_trial_that_begins_anew_reports_anew(study, identity):
     TrialReport(**identity).on_validation_end(validation(0.4), None)
     study.tell(0, state=TrialState.FAIL)
