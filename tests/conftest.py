@@ -59,6 +59,20 @@ def command(monkeypatch, tmp_path, capsys):
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """An untrained autoencoder for grey pictures of 32 pixels with a hole of 8 in the middle."""
+    from imcomp.module import InpaintingModule
+
+    torch.manual_seed(0)
+    module = InpaintingModule(channels=[4, 8])
+    path = tmp_path_factory.mktemp("run") / "best.ckpt"
+    data = {"size": 32, "mask": {"name": "center", "size": 8}}
+    content = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams)}
+    torch.save({**content, "datamodule_hyper_parameters": data}, path)
+    return path
+
+
 @pytest.fixture
 def picture_folder(tmp_path):
     """Twenty pictures of 12 x 10 pixels, ``track0/frame0.png`` to ``track3/frame4.png``.

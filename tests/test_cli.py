@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from imcomp import __version__, cli
 from imcomp.errors import RunEnded
 from imcomp.model_card import NOTES
-from imcomp.module import InpaintingModule
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["debug=fast", "data.size=32", "mask.size=8", "model.channels=[4,8]", "trainer=cpu", "trainer.max_epochs=1"]
@@ -30,17 +28,6 @@ def start(*arguments, cwd=ROOT, **environment):
         text=True,
         check=False,
     )
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    torch.manual_seed(0)
-    module = InpaintingModule(channels=[4, 8])
-    path = tmp_path_factory.mktemp("run") / "best.ckpt"
-    data = {"size": 32, "mask": {"name": "center", "size": 8}}
-    content = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams)}
-    torch.save({**content, "datamodule_hyper_parameters": data}, path)
-    return path
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])

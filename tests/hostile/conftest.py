@@ -1,27 +1,11 @@
-"""A checkpoint, the command line in this process, and a look at all that lies around."""
+"""`imcomp predict` on what people should not give it, and a look at all that lies around."""
 
 import hashlib
-import sys
 
 import pytest
-import torch
-from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
-from imcomp import cli
 from imcomp.inference import Completer
-from imcomp.module import InpaintingModule
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory):
-    torch.manual_seed(0)
-    module = InpaintingModule(channels=[4, 8])
-    path = tmp_path_factory.mktemp("run") / "best.ckpt"
-    data = {"size": 32, "mask": {"name": "center", "size": 8}}
-    content = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams)}
-    torch.save({**content, "datamodule_hyper_parameters": data}, path)
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -30,29 +14,18 @@ def completer(checkpoint):
 
 
 @pytest.fixture
-def command(monkeypatch, tmp_path, capsys, checkpoint):
+def command(command, tmp_path, checkpoint):
     """Run ``imcomp predict ARGUMENTS`` in a folder of its own: exit code, stdout, stderr.
 
     Nothing but the output folder may change, whatever happens.
     """
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     def called(*arguments):
         given = [argument for argument in arguments if argument.startswith("ckpt=")] or [f"ckpt={checkpoint}"]
         others = [argument for argument in arguments if not argument.startswith("ckpt=")]
-        monkeypatch.setattr(sys, "argv", ["imcomp", "predict", *given, "device=cpu", *others])
-        GlobalHydra.instance().clear()
         before = snapshot(tmp_path)
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        finally:
-            GlobalHydra.instance().clear()
+        code, out, err = command("predict", *given, "device=cpu", *others)
         assert snapshot(tmp_path) == before, "only the output folder may change"
-        out, err = capsys.readouterr()
         assert "Traceback" not in out + err
         return code, out, err
 
