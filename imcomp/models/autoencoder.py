@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imcomp.box import Box
-from imcomp.models.options import check_channels, check_dropout, check_kernel_size
+from imcomp.models.options import check_at_least, check_channels, check_dropout, check_kernel_size
 from imcomp.models.windows import pad_beyond
 
 
@@ -28,13 +28,14 @@ class Autoencoder(nn.Module):
         kernel_size: of every convolution; odd, so that sizes are kept.
         dropout: probability of dropping a whole feature map after each block but the last.
         mask_channel: the input has the mask as one more channel, behind the picture's.
+        norm_margin: in training, given a box, so many pixels round it are computed too, for batch norm to average over.
 
     Shape:
         ``(B, in_channels, H, W)``, or ``(B, in_channels + 1, H, W)`` with the mask, to ``(B, in_channels, H, W)``;
         H and W are multiples of ``multiple``. With a box, ``(B, in_channels, box.height, box.width)``.
 
     Raises:
-        ValueError: an even kernel, no channels, or a dropout outside [0, 1).
+        ValueError: an even kernel, no channels, a dropout outside [0, 1), or a margin below 0.
     """
 
     decoder_parts = ("decoder",)
@@ -50,14 +51,17 @@ class Autoencoder(nn.Module):
         dropout: float = 0.0,
         *,
         mask_channel: bool = False,
+        norm_margin: int = 24,
     ) -> None:
         super().__init__()
         check_channels(channels)
         check_kernel_size(kernel_size)
         check_dropout(dropout)
+        check_at_least(0, norm_margin=norm_margin)
         self.multiple = 2 ** len(channels)
         """Height and width must be multiples of this many pixels."""
         self.takes_mask = mask_channel
+        self.norm_margin = norm_margin
 
         inwards, outwards = [in_channels + mask_channel, *channels], [*channels[::-1], in_channels]
         self.encoder = nn.Sequential(*(Down(*widths, kernel_size, dropout) for widths in pairwise(inwards)))
@@ -69,6 +73,15 @@ class Autoencoder(nn.Module):
         if box is None:
             output: Tensor = self.decoder(self.encoder(image))
             return output
+        height, width = image.shape[-2:]
+        if not self.training:
+            return self._compute(image, box)
+        # over the hole alone, batch norm would hide from the last layers how bright each batch's holes are
+        wide = box.grow(self.norm_margin).clip((height, width))
+        return box.within(wide).crop(self._compute(image, wide))
+
+    def _compute(self, image: Tensor, box: Box) -> Tensor:
+        """The output in the box."""
         blocks: list[Down | Up] = [*self.encoder, *self.decoder]
         height, width = image.shape[-2:]
         sizes = [(height, width)]

@@ -123,10 +123,41 @@ def test_dropout_adds_no_weights():
     assert Autoencoder(dropout=0.5).state_dict().keys() == Autoencoder().state_dict().keys()
 
 
-@pytest.mark.parametrize("box", [None, Box(108, 108, 148, 148)], ids=["whole", "hole"])
-def test_a_hole_costs_less_than_a_fifth_of_the_picture(box):
-    network = Autoencoder().to("meta")
+def flops(network, box):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 1, 256, 256, device="meta"), box)
+    return round(counter.get_total_flops() / 1e9, 2)
 
-    assert round(counter.get_total_flops() / 1e9, 2) == (0.68 if box else 3.70)  # as docs/networks.md says
+
+def test_a_hole_costs_less_than_a_fifth_of_the_picture():
+    network, hole = Autoencoder().to("meta"), Box(108, 108, 148, 148)
+
+    trained = flops(network.train(), hole)
+
+    network.eval()
+    assert (flops(network, None), flops(network, hole), trained) == (3.70, 0.68, 1.24)  # as docs/networks.md says
+
+
+def test_in_training_batch_norm_averages_beyond_the_hole():
+    torch.manual_seed(0)
+    image, hole = torch.rand(4, 1, 32, 32), Box(12, 12, 20, 20)
+
+    def trained(norm_margin, box):
+        torch.manual_seed(1)
+        network = Autoencoder(channels=(4, 8), norm_margin=norm_margin).train()
+        output = network(image, box)
+        return output, [block[2].running_mean for block in [*network.encoder, *network.decoder]]
+
+    whole, of_whole = trained(0, None)
+    for margin, box in ((12, hole), (4, hole), (0, hole.grow(4))):
+        output, means = trained(margin, box)
+        assert output.shape[2:] == (box.height, box.width)
+        close = [torch.allclose(one, other, atol=1e-6) for one, other in zip(means, of_whole, strict=True)]
+        assert all(close) == (margin == 12)
+        assert torch.allclose(output, box.crop(whole), atol=1e-5) == (margin == 12)
+    assert torch.equal(trained(4, hole)[0], hole.within(hole.grow(4)).crop(trained(0, hole.grow(4))[0]))
+
+
+def test_a_margin_below_0_is_refused():
+    with pytest.raises(ValueError, match="norm_margin"):
+        Autoencoder(norm_margin=-1)
