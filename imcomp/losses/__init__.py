@@ -13,7 +13,7 @@ from collections.abc import Callable
 from torch import nn
 
 from imcomp.losses.perceptual import PerceptualLoss
-from imcomp.losses.pixels import L1, MSE, Charbonnier, hole_mse, masked_mse
+from imcomp.losses.pixels import L1, MSE, PSNR, Charbonnier, hole_mse, masked_mse
 from imcomp.losses.ssim import SSIMLoss, hole_ssim
 from imcomp.losses.structure import GradientLoss, MultiscaleLoss
 
@@ -26,5 +26,6 @@ LOSSES: dict[str, Callable[..., nn.Module]] = {
     "mse": MSE,
     "multiscale": MultiscaleLoss,
     "perceptual": PerceptualLoss,
+    "psnr": PSNR,
     "ssim": SSIMLoss,
 }

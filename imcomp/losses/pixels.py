@@ -76,6 +76,18 @@ def masked_charbonnier(output: Tensor, target: Tensor, mask: Tensor, epsilon: fl
     return masked_mean(torch.sqrt(_difference(output, target).square() + epsilon**2), mask)
 
 
+def masked_psnr(output: Tensor, target: Tensor, mask: Tensor, epsilon: float = 1e-6) -> Tensor:
+    r"""Mean over the pictures of their peak signal-to-noise ratio inside the hole, in dB.
+
+    .. math:: \text{PSNR}_b = -10 \log_{10}(\text{MSE}_b + \epsilon)
+
+    Pictures without a hole do not count; 0 where there is no other.
+    """
+    squares, area = _sums(_difference(output, target).square(), mask)
+    psnr = -10 * torch.log10(squares / area.clamp(min=1e-6) + epsilon)
+    return (psnr * (area > 0)).sum() / (area > 0).sum().clamp(min=1)
+
+
 class PixelLoss(nn.Module):
     """An error of each pixel, averaged over the hole, and ``known`` times its average over the known pixels.
 
@@ -135,6 +147,30 @@ class Charbonnier(PixelLoss):
 
     def error(self, output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         return masked_charbonnier(output, target, mask, self.epsilon)
+
+
+class PSNR(PixelLoss):
+    """Minus `masked_psnr`, so that each picture counts by the ratio by which its error falls, whether large or small.
+
+    It is what L. Chen et al. train with: Simple baselines for image restoration, ECCV 2022,
+    https://arxiv.org/abs/2204.04676.
+
+    Args:
+        epsilon: a squared error that is as good as none; above 0.
+        known: see `PixelLoss`.
+
+    Raises:
+        ValueError: an epsilon that is not above 0, and as `PixelLoss`.
+    """
+
+    def __init__(self, epsilon: float = 1e-6, known: float = 0.0) -> None:
+        super().__init__(known)
+        if not 0 < epsilon < math.inf:
+            raise ValueError(f"epsilon={epsilon} leaves the loss without an end at 0; give a number above 0")
+        self.epsilon = epsilon
+
+    def error(self, output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        return -masked_psnr(output, target, mask, self.epsilon)
 
 
 def _difference(output: Tensor, target: Tensor) -> Tensor:

@@ -4,11 +4,13 @@ import torch
 from imcomp.losses.pixels import (
     L1,
     MSE,
+    PSNR,
     Charbonnier,
     hole_mse,
     masked_charbonnier,
     masked_l1,
     masked_mse,
+    masked_psnr,
     touched_cells,
 )
 
