@@ -156,7 +156,14 @@ class TestOtherErrors:
         assert error(output, target, hole(1, 0, 4)).item() == pytest.approx(0.75, abs=1e-5)
         assert error(output, target, hole(0, 0, 0)).item() == 0
 
-    @pytest.mark.parametrize("error", [masked_mse, masked_l1, masked_charbonnier])
+    def test_psnr_is_the_mean_of_the_pictures_own_and_those_without_a_hole_do_not_count(self):
+        output, target = wrong_by(0.1, 1.0, 0.0)
+
+        assert masked_psnr(output, target, hole(1, 4, 0)).item() == pytest.approx(10, abs=1e-3)  # of 20 and 0 dB
+        assert masked_psnr(output, target, hole(0, 0, 4)).item() == pytest.approx(60)
+        assert masked_psnr(output, target, hole(0, 0, 0)).item() == 0
+
+    @pytest.mark.parametrize("error", [masked_mse, masked_l1, masked_charbonnier, masked_psnr])
     def test_the_gradient_is_that_of_differences(self, error):
         generator = torch.Generator().manual_seed(0)
         output, target = torch.rand(2, 2, 3, 4, 4, generator=generator)
@@ -205,6 +212,13 @@ class TestKnown:
         assert Charbonnier(epsilon=0.75, known=1)(output, target, hole(2)).item() == 2.5
         with pytest.raises(ValueError, match="epsilon=0 leaves the loss without a slope"):
             Charbonnier(epsilon=0)
+
+    def test_psnr_takes_both_options(self):
+        output, target = wrong_by(1.0)
+
+        assert PSNR(epsilon=9, known=1)(output, target, hole(2)).item() == pytest.approx(20)
+        with pytest.raises(ValueError, match="epsilon=0 leaves the loss without an end"):
+            PSNR(epsilon=0)
 
 
 def test_a_cell_is_touched_by_one_pixel_of_hole():
