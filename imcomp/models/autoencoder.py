@@ -51,7 +51,7 @@ class Autoencoder(nn.Module):
         dropout: float = 0.0,
         *,
         mask_channel: bool = False,
-        norm_margin: int = 24,
+        norm_margin: int = 8,
     ) -> None:
         super().__init__()
         check_channels(channels)
