@@ -433,19 +433,23 @@ class Program:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         # no pipe: the workers inherit it, and would keep it open after a kill
         with (self.root / "terminal.txt").open("a") as terminal:
-            return subprocess.Popen(command, cwd=self.ROOT, env=environment, stdout=terminal, stderr=terminal)
+            options = {"cwd": self.ROOT, "env": environment, "stdout": terminal, "stderr": terminal}
+            return subprocess.Popen(command, start_new_session=True, **options)
 
     def finish(self, *arguments):
         assert self.start(*arguments).wait(timeout=300) == 0, (self.root / "terminal.txt").read_text()
 
     def stop(self, number, *arguments, batch):
-        """Start, wait until so many batches are logged, send a signal; returns the exit code and the run's folder."""
+        """Start, wait until so many batches are logged, send a signal; returns the exit code and the run's folder.
+
+        All its processes get the signal, as from a terminal or a scheduler.
+        """
         process = self.start(*arguments)
         try:
             end = time.monotonic() + 300
             while time.monotonic() < end and process.poll() is None and self.batches() < batch:
                 time.sleep(0.01)
-            process.send_signal(number)
+            os.killpg(process.pid, number)
             code = process.wait(timeout=60)
         finally:
             process.kill()

@@ -1,5 +1,8 @@
 """Dataset, sampler and loader whose position in an epoch can be saved and restored."""
 
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -7,7 +10,7 @@ import torch
 import torch.distributed as dist
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, get_worker_info
 
 from imcomp.data.crops import RandomCrop
 from imcomp.data.decoded import PictureFile
@@ -114,8 +117,24 @@ def whole_batch(batch: T) -> T:
 
 
 def start_worker(_: int) -> None:
-    """Set a loader's process up as the process that trains is."""
+    """Set a loader's process up as the process that trains is, which alone may end it.
+
+    Schedulers send SIGTERM or SIGUSR1 to all processes of a job at once, and the one that trains wants the rest of its
+    batch.
+    """
     torch.set_flush_denormal(True)
+    if get_worker_info() is not None and hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # for the threads to come as well
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+
+
+def _end_with(parent: int) -> None:
+    while signal.sigwaitinfo(_ENDING).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 class EpochSampler(DistributedSampler[int]):

@@ -1,9 +1,12 @@
 import itertools
+import signal
+import subprocess
 
 import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from imcomp.data.loading import (
     SPARE,
@@ -93,6 +96,27 @@ def test_workers_flush_denormals():
 
     assert flushed == 0
     assert (denormal * 1).item() > 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="this system does not tell who sent a signal")
+@pytest.mark.parametrize("number", ["TERM", "USR1"])
+def test_workers_are_ended_by_the_process_that_trains_alone(number):
+    options = {"batch_size": 2, "collate_fn": whole_batch, "num_workers": 1, "worker_init_fn": start_worker}
+    batches = iter(DataLoader(dataset(), **options))
+    next(batches)
+    (worker,) = batches._workers
+    subprocess.run(["kill", f"-{number}", str(worker.pid)], check=True)  # as a scheduler would
+
+    assert len([*batches]) == 5
+    worker.join(10)
+    assert worker.exitcode == 0
+
+    batches = iter(DataLoader(dataset(), **options))
+    next(batches)
+    (worker,) = batches._workers
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == 0
 
 
 def test_sampler_takes_every_position_once():
