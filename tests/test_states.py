@@ -86,8 +86,10 @@ def finished(train_config, tmp_path_factory):
 class TestGoingOnFromTheNewestGood:
     @pytest.fixture
     def folder(self, finished, tmp_path):
-        """A copy of its checkpoints."""
-        return shutil.copytree(finished / "run" / "checkpoints", tmp_path / "run" / "checkpoints")
+        """A copy of its checkpoints, the best no later than the one before the last."""
+        copied = shutil.copytree(finished / "run" / "checkpoints", tmp_path / "run" / "checkpoints")
+        shutil.copy2(copied / "previous.ckpt", copied / "best.ckpt")
+        return copied
 
     @pytest.mark.parametrize("harm", [damage, truncate, replace, strip])
     def test_a_damaged_last_falls_back_to_the_one_before(self, train_config, tmp_path, folder, caplog, harm):
