@@ -21,6 +21,8 @@ from imcomp.data.transforms import Fit, to_channels, to_size, to_tensor
 
 T = TypeVar("T")
 
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+
 SPARE = -1
 """Position, and number, of a picture that only fills a process's batch; it is given no hole and so counts nowhere."""
 
@@ -126,9 +128,6 @@ def start_worker(_: int) -> None:
     if get_worker_info() is not None and hasattr(signal, "sigwaitinfo"):
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # for the threads to come as well
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-
-_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 
 def _end_with(parent: int) -> None:

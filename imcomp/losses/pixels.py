@@ -40,9 +40,7 @@ def masked_mean(values: Tensor, weight: Tensor) -> Tensor:
     Returns:
         Scalar; 0 where no picture has any weight, so that such a batch gives no gradient rather than NaN.
     """
-    total, area = _sums(values, weight)
-    # clamped, since a division 0 / 0 would send NaN backwards even where its result is not used
-    return (total / area.clamp(min=1e-6)).sum() / (area > 0).sum().clamp(min=1)
+    return _over_pictures(*_own_means(values, weight))
 
 
 def touched_cells(mask: Tensor, cells: Tensor) -> Tensor:
@@ -83,9 +81,8 @@ def masked_psnr(output: Tensor, target: Tensor, mask: Tensor, epsilon: float = 1
 
     Pictures without a hole do not count; 0 where there is no other.
     """
-    squares, area = _sums(_difference(output, target).square(), mask)
-    psnr = -10 * torch.log10(squares / area.clamp(min=1e-6) + epsilon)
-    return (psnr * (area > 0)).sum() / (area > 0).sum().clamp(min=1)
+    squares, counted = _own_means(_difference(output, target).square(), mask)
+    return _over_pictures(-10 * torch.log10(squares + epsilon), counted)
 
 
 class PixelLoss(nn.Module):
@@ -141,9 +138,7 @@ class Charbonnier(PixelLoss):
 
     def __init__(self, epsilon: float = 1e-3, known: float = 0.0) -> None:
         super().__init__(known)
-        if not 0 < epsilon < math.inf:
-            raise ValueError(f"epsilon={epsilon} leaves the loss without a slope at 0; give a number above 0")
-        self.epsilon = epsilon
+        self.epsilon = _checked_epsilon(epsilon, "a slope")
 
     def error(self, output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         return masked_charbonnier(output, target, mask, self.epsilon)
@@ -165,9 +160,7 @@ class PSNR(PixelLoss):
 
     def __init__(self, epsilon: float = 1e-6, known: float = 0.0) -> None:
         super().__init__(known)
-        if not 0 < epsilon < math.inf:
-            raise ValueError(f"epsilon={epsilon} leaves the loss without an end at 0; give a number above 0")
-        self.epsilon = epsilon
+        self.epsilon = _checked_epsilon(epsilon, "an end")
 
     def error(self, output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         return -masked_psnr(output, target, mask, self.epsilon)
@@ -180,3 +173,21 @@ def _difference(output: Tensor, target: Tensor) -> Tensor:
 
 def _sums(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return (values * weight).sum(dim=(1, 2, 3)), weight.sum(dim=(1, 2, 3)) * values.shape[1]
+
+
+def _own_means(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Each picture's weighted mean, and whether it has any weight; 0 where it has none."""
+    total, area = _sums(values, weight)
+    # clamped, since a division 0 / 0 would send NaN backwards even where its result is not used
+    return total / area.clamp(min=1e-6), area > 0
+
+
+def _over_pictures(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of those that count; 0 where none does."""
+    return (values * counted).sum() / counted.sum().clamp(min=1)
+
+
+def _checked_epsilon(epsilon: float, needed: str) -> float:
+    if not 0 < epsilon < math.inf:
+        raise ValueError(f"epsilon={epsilon} leaves the loss without {needed} at 0; give a number above 0")
+    return epsilon
