@@ -101,16 +101,16 @@ def kill_at_random(start, storage, n_trials, kills, *overrides):
         processes[victim] = start(*options)
         killed += 1
         done = sum(trial.state.is_finished() for trial in trials_in(storage))
-    assert killed > 0
+    assert killed >= kills / 2
     for process in processes:
         assert process.wait(timeout=120) == 0
 
 
 def test_four_shells_and_random_kills(start, tmp_path):
     storage = str(tmp_path / "sweep" / "study.journal")
-    kill_at_random(start, storage, 24, 6)
+    kill_at_random(start, storage, 40, 6)
     trials = trials_in(storage)
-    each_ran_once(trials, 24)
+    each_ran_once(trials, 40)
     assert any(trial.user_attrs.get("reason") == "its worker died" for trial in trials)
 
 
@@ -204,5 +204,5 @@ def postgresql():
 
 
 def test_postgresql_four_shells_and_random_kills(start, postgresql):
-    kill_at_random(start, postgresql, 24, 4, f"hydra.sweeper.storage={postgresql}")
-    each_ran_once(trials_in(postgresql), 24)
+    kill_at_random(start, postgresql, 40, 4, f"hydra.sweeper.storage={postgresql}")
+    each_ran_once(trials_in(postgresql), 40)
