@@ -34,9 +34,9 @@ from hydra.utils import get_method, instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from hydra_plugins.hydra_study_sweeper import open_storage
 
@@ -94,11 +94,11 @@ def join(options: DictConfig, patience: float = 0.1) -> optuna.Study:
         storage = open_storage(options.storage)
         return optuna.create_study(study_name=name, storage=storage, directions=wanted, load_if_exists=True)
     except Exception as error:
-        if patience < 2 and isinstance(error, SQLAlchemyError) and "exist" in str(error):
+        if patience < 2 and isinstance(error, (DBAPIError, StorageInternalError)):
             time.sleep(patience)  # several that start at once make a new database's tables at once
             return join(options, 2 * patience)
         where = re.sub(r"://([^:@/]*):[^@/]*@", r"://\1:***@", options.storage)
-        reason = " ".join(str(error).partition("(Background on")[0].split())
+        reason = " ".join(str(error.__cause__ or error).partition("(Background on")[0].split())  # Optuna's says less
         raise HydraException(f"cannot open study {name} in {where}: {reason}") from error
 
 
