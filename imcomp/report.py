@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from imcomp.pretrained import Published
 
@@ -93,7 +93,7 @@ def report_dry_run(
 def report_published(published: Iterable[Published]) -> None:
     """Print a line for each of the published weights."""
     console = Console(highlight=False, markup=False)
-    table = Table("name", "MB", "parameters", "pictures", "holes", "for")
+    table = Table(Column("name", no_wrap=True), "MB", "parameters", "pictures", "holes", Column("for", min_width=20))
     for one in published:
         pictures = f"{'grey' if one.channels == 1 else 'colour'}, {one.size}x{one.size}"
         table.add_row(one.name, f"{one.bytes / 1e6:.1f}", f"{one.parameters:,}", pictures, one.hole, one.purpose)

@@ -23,6 +23,7 @@ COMMANDS = collect()
 
 STANDS_FOR = {
     r"\bckpt=PATH\b": "ckpt=best.ckpt",
+    r"\binit=FIRST\b": "init=gtsrb-fast",
     r"=PATH\b": "=PICTURES",
     r"\bdata_root=PICTURES\b": "data_root=data",
     r"outputs/train/(\d{4}-[\d_-]+|TIME)": "outputs/latest",
