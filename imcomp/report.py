@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -93,7 +94,8 @@ def report_dry_run(
 def report_published(published: Iterable[Published]) -> None:
     """Print a line for each of the published weights."""
     console = Console(highlight=False, markup=False)
-    table = Table(Column("name", no_wrap=True), "MB", "parameters", "pictures", "holes", Column("for", min_width=20))
+    columns = (Column("name", no_wrap=True), Column("MB", justify="right"), "parameters", "pictures", "holes", "for")
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for one in published:
         pictures = f"{'grey' if one.channels == 1 else 'colour'}, {one.size}x{one.size}"
         table.add_row(one.name, f"{one.bytes / 1e6:.1f}", f"{one.parameters:,}", pictures, one.hole, one.purpose)
