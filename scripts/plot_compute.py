@@ -25,6 +25,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 Row = dict[str, str]
 AXES = {
@@ -90,6 +91,7 @@ def main() -> None:
                 label=series,
             )
         axis.set(xlabel=AXES[options.x], title=key, xscale="log", yscale=scale)
+        axis.xaxis.set_minor_formatter(NullFormatter())  # within a power of ten they would overlap
         axis.grid(visible=True, which="both", alpha=0.3)
         axis.legend(fontsize=8)
     options.picture.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,6 @@ ELSEWHERE = {
     r"compare_pruning\.py": "sweeps on GTSRB for 21 minutes, or reports what it left",
     r"lpips\.weights=|fid\.weights=": "needs weights from elsewhere: tests/test_perception.py makes some",
     r"plan_billion.*--measure": "packs a thousand photographs; tests/test_billion_page.py checks the rest",
-    r"compute\.csv": "no budgets and widths have been measured yet",
     r"publish\.py": "needs an evaluation and a card of the reader's own: tests/test_publishing.py has them",
 }
 """Commands that are not typed here, and who else tries them or why nobody can."""
