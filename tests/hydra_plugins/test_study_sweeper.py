@@ -13,9 +13,12 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
-from hydra_plugins.hydra_study_sweeper import open_storage
+from hydra_plugins.hydra_study_sweeper import _study, open_storage
 from hydra_plugins.hydra_study_sweeper._study import Worker, counts, signs_of_life
 
 PLUGIN = Path(__file__).parents[2] / "hydra_plugins"
@@ -335,3 +338,17 @@ def test_the_plugin_stands_alone_and_is_short():
     assert "imcomp" not in imported
     assert not (PLUGIN / "__init__.py").exists()  # a namespace, shared with the other plugins
     assert sum(len(text.splitlines()) for text in texts) < 400
+
+
+def test_a_database_that_is_not_ready_is_asked_again(monkeypatch):
+    failures = [StorageInternalError("invalid data"), OperationalError("select", None, Exception("busy"))]
+
+    def not_ready(name):
+        if failures:
+            raise failures.pop()
+        return optuna.storages.InMemoryStorage()
+
+    monkeypatch.setattr(_study, "open_storage", not_ready)
+    options = OmegaConf.create({"study_name": "one", "direction": "minimize", "storage": "postgresql://here"})
+    assert _study.join(options).study_name == "one"
+    assert not failures
