@@ -35,8 +35,8 @@ class Augmentation:
     """Changes pictures at random; a range is [low, high] or one number, None leaves a thing as it is.
 
     Every number is a function of the picture's seed, and what one option draws does not depend on the others. In this
-    order: crop (by the process that reads the picture, see `RandomCrop`), flips, affine, colour, light, blur, noise,
-    JPEG.
+    order: crop (by the process that reads the picture, see `RandomCrop`), flips, affine, colour, light, blur,
+    resolution, noise, JPEG.
 
     Args:
         crop: side of a random square that is cut out, as a share of the picture's shorter side, up to 1.
@@ -52,9 +52,10 @@ class Augmentation:
         saturation: factor, of pictures in colour.
         hue: highest turn of the colours, in degrees.
         blur: standard deviation of a Gaussian, in pixels.
+        resolution: pixels of a side that the picture is brought to and back from, as one that was taken from far off.
         noise: standard deviation of Gaussian noise, where white is 1.
         jpeg: quality, 1 to 100.
-        chance: share of pictures with blur, with noise and with JPEG, each by itself.
+        chance: share of pictures with blur, with another resolution, with noise and with JPEG, each by itself.
 
     Raises:
         InputError: a value that is no such range or share.
@@ -75,6 +76,7 @@ class Augmentation:
         saturation: Range = None,
         hue: float = 0.0,
         blur: Range = None,
+        resolution: Sequence[int] | int | None = None,
         noise: Range = None,
         jpeg: Sequence[int] | int | None = None,
         chance: float = 0.5,
@@ -91,6 +93,7 @@ class Augmentation:
         self.saturation = _range("saturation", saturation, 0)
         self.hue = _number("hue", hue, 180)
         self.blur = _range("blur", blur, 0)
+        self.resolution = None if resolution is None else _checked(whole_range, "resolution", resolution, 1)
         self.noise = _range("noise", noise, 0)
         self.jpeg = None if jpeg is None else _checked(whole_range, "jpeg", jpeg, 1)
         if self.jpeg and self.jpeg[1] > 100:
@@ -108,7 +111,7 @@ class Augmentation:
 
     @property
     def _degrades(self) -> bool:
-        return self.chance > 0 and any(part is not None for part in (self.blur, self.noise, self.jpeg))
+        return self.chance > 0 and any(getattr(self, key) is not None for key in _DEGRADATIONS)
 
     def draw_warp(self, seeds: Tensor, image_size: tuple[int, int]) -> Warp:
         """Draw how pictures are moved about, for them and for what must move with them.
@@ -148,9 +151,19 @@ class Augmentation:
         Returns:
             ``(B, C, h, w)`` float32 in [0, 1], of the window's height and width.
         """
-        bits, size = _bits(seeds), (pictures.shape[-2], pictures.shape[-1])
-        # blur, noise and JPEG reach from one pixel to others: first the whole, then the window
-        region = None if self._degrades else window
+        bits = _bits(seeds)
+        if window is None or not self._degrades:
+            return self._change(pictures, seeds, bits, window)
+        # what degrades a picture reaches from one pixel to others: first the whole, then the window
+        whole = torch.stack([self._chosen(key, bits) for key in _DEGRADATIONS]).any(dim=0)
+        changed = torch.empty((*pictures.shape[:2], *window.shape), device=pictures.device)
+        for part, region in ((whole, None), (~whole, window)):
+            image = self._change(pictures[part], seeds[part], bits[part], region)
+            changed[part] = image if region else window.crop(image)
+        return changed
+
+    def _change(self, pictures: Tensor, seeds: Tensor, bits: Tensor, region: Box | None) -> Tensor:
+        size = pictures.shape[-2], pictures.shape[-1]
         horizontal, vertical, maps = self.draw_warp(seeds, size)
         if any(self.flips):
             pictures = flip(pictures, horizontal, vertical)
@@ -168,24 +181,26 @@ class Augmentation:
                 for key in ("brightness", "contrast", "gamma")
             )
             image = adjust_light(image, mean, *factors)
-        if not self._degrades:
-            return image
-        image = self._degrade(image.contiguous(), bits, seeds)
-        return image if window is None else window.crop(image).contiguous()
+        return self._degrade(image.contiguous(), bits, seeds) if self._degrades else image
+
+    def _chosen(self, key: str, bits: Tensor) -> Tensor:
+        if getattr(self, key) is None:
+            return torch.zeros_like(bits[:, 0], dtype=torch.bool)
+        return uniform(bits[:, _DRAWS[f"{key}_chosen"]], 0, 1) < self.chance
 
     def _degrade(self, image: Tensor, bits: Tensor, seeds: Tensor) -> Tensor:
         from imcomp.data import degrade  # torchvision's transforms take a second to import
 
-        def chosen(key: str) -> Tensor:
-            return uniform(bits[:, _DRAWS[f"{key}_chosen"]], 0, 1) < self.chance
-
         if self.blur:
-            image = degrade.blur(image, uniform(bits[:, _DRAWS["blur"]], *self.blur), chosen("blur"))
+            image = degrade.blur(image, uniform(bits[:, _DRAWS["blur"]], *self.blur), self._chosen("blur", bits))
+        if self.resolution:
+            side = integers(bits[:, _DRAWS["resolution"]], *self.resolution)
+            image = degrade.resample(image, side, self._chosen("resolution", bits))
         if self.noise:
             sigma = uniform(bits[:, _DRAWS["noise"]], *self.noise)
-            image = degrade.add_noise(image, sigma, chosen("noise"), mix_seeds(seeds, len(_DRAWS)))
+            image = degrade.add_noise(image, sigma, self._chosen("noise", bits), mix_seeds(seeds, len(_DRAWS)))
         if self.jpeg:
-            image = degrade.compress(image, integers(bits[:, _DRAWS["jpeg"]], *self.jpeg), chosen("jpeg"))
+            image = degrade.compress(image, integers(bits[:, _DRAWS["jpeg"]], *self.jpeg), self._chosen("jpeg", bits))
         return image
 
 
@@ -222,9 +237,10 @@ def build_augmentation(options: Mapping[str, Any] | None) -> Augmentation | None
 
 
 _FLIPS = ("horizontal_flip", "vertical_flip")
+_DEGRADATIONS = ("blur", "resolution", "noise", "jpeg")
 _NAMES = (
     *_FLIPS, "scale", "aspect", "degrees", "shift_x", "shift_y", "brightness", "contrast", "gamma", "saturation", "hue",
-    "blur_chosen", "blur", "noise_chosen", "noise", "jpeg_chosen", "jpeg",
+    "blur_chosen", "blur", "noise_chosen", "noise", "jpeg_chosen", "jpeg", "resolution_chosen", "resolution",
 )  # fmt: skip
 # which of a seed's numbers decides on what; new ones go to the end
 _DRAWS = {name: place for place, name in enumerate(_NAMES)}

@@ -1,4 +1,4 @@
-"""What lenses, sensors and files do to pictures: blur, noise, JPEG; each to those pictures of a batch that are chosen.
+"""What lenses, sensors and files do to pictures: blur, few pixels, noise, JPEG; each to the chosen ones of a batch.
 
 These go from picture to picture: torchvision's functions take one strength at a time, and noise that does not depend
 on the rest of the batch needs a generator of its own. Few pictures are chosen.
@@ -10,7 +10,7 @@ import math
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur, to_pil_image
+from torchvision.transforms.v2.functional import gaussian_blur, resize, to_pil_image
 
 from imcomp.data.transforms import to_tensor
 
@@ -29,6 +29,22 @@ def blur(image: Tensor, sigma: Tensor, chosen: Tensor) -> Tensor:
         reach = min(math.ceil(3 * width), shortest - 1)  # beyond three sigmas is 0.3% of the weight
         if width > 0 and reach:
             image[place] = gaussian_blur(image[place], [2 * reach + 1] * 2, [width] * 2)
+    return image
+
+
+def resample(image: Tensor, side: Tensor, chosen: Tensor) -> Tensor:
+    """Down to fewer pixels, smoothed by a triangle of the new pixel's width, and back; bilinearly, in place.
+
+    Args:
+        image: ``(B, C, H, W)`` float32.
+        side: ``(B,)`` int64, height and width in pixels on the way; what has no more than that stays as it is.
+        chosen: ``(B,)`` bool, which pictures.
+    """
+    height, width = image.shape[-2:]
+    for place in _places(chosen):
+        small = [min(int(side[place]), extent) for extent in (height, width)]
+        if small != [height, width]:
+            image[place] = resize(resize(image[place], small), [height, width])
     return image
 
 
