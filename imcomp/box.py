@@ -56,6 +56,10 @@ class Box(NamedTuple):
         height, width = size
         return Box(max(self.top, 0), max(self.left, 0), min(self.bottom, height), min(self.right, width))
 
+    def mirror(self, width: int) -> "Box":
+        """The same place in a picture of that width which swapped left and right."""
+        return Box(self.top, width - self.right, self.bottom, width - self.left)
+
     def within(self, outer: "Box") -> "Box":
         """Its place in a picture that shows ``outer``."""
         return Box(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)

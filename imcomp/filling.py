@@ -12,7 +12,15 @@ Context = int | Literal["reach"] | None
 """How many pixels round the hole a network is shown: `reach` for all that count, None for the whole picture."""
 
 
-def fill(network: nn.Module, image: Tensor, mask: Tensor, box: Box | None = None, *, context: Context = None) -> Tensor:
+def fill(
+    network: nn.Module,
+    image: Tensor,
+    mask: Tensor,
+    box: Box | None = None,
+    *,
+    context: Context = None,
+    self_ensemble: bool = False,
+) -> Tensor:
     """Fill the hole; what is under it in ``image`` is not seen.
 
     Args:
@@ -23,6 +31,9 @@ def fill(network: nn.Module, image: Tensor, mask: Tensor, box: Box | None = None
         context: how much is computed round the box. `reach` is the least that gives, in evaluation mode, the numbers of
             the whole picture, to rounding. A number may be less: the network must then be trained so. In training,
             batch norm averages over what is computed.
+        self_ensemble: average with what the network makes of the mirrored picture, mirrored back: the geometric
+            self-ensemble of R. Timofte, R. Rothe, L. Van Gool: Seven Ways to Improve Example-Based Single Image Super
+            Resolution, CVPR 2016, without the turns, which networks here do not learn from.
 
     Returns:
         The network's raw output in the box ``(B, C, h, w)``, or everywhere ``(B, C, H, W)`` without one; also outside
@@ -36,6 +47,15 @@ def fill(network: nn.Module, image: Tensor, mask: Tensor, box: Box | None = None
         if extent % plain.multiple:
             padded = -(-extent // plain.multiple) * plain.multiple
             raise ValueError(f"{name} {extent} is not a multiple of {plain.multiple}; pad or resize to {padded}")
+    if self_ensemble:
+        left, right = (
+            fill(network, *planes, where, context=context)
+            for planes, where in (
+                ((image, mask), box),
+                ((image.flip(-1), mask.flip(-1)), box and box.mirror(image.shape[-1])),
+            )
+        )
+        return (left + right.flip(-1)) / 2
     shown = image * (1 - mask)
     if getattr(network, "takes_mask", False):
         shown = torch.cat([shown, mask], dim=1)

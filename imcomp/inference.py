@@ -127,12 +127,19 @@ class TorchCompleter(Completer):
     """Fills holes with a network in torch; see `Completer`."""
 
     def __init__(
-        self, checkpoint: str | Path, device: str = "auto", *, precision: str = "32", backend: str = "auto"
+        self,
+        checkpoint: str | Path,
+        device: str = "auto",
+        *,
+        precision: str = "32",
+        backend: str = "auto",
+        self_ensemble: bool = False,
     ) -> None:
         torch.set_flush_denormal(True)  # before anything is computed: torch's threads take it over when they start
         self.trained = trained = load_trained(checkpoint)
         self.device = find_device(device)
         self.dtype = _find_dtype(precision, self.device, backend)
+        self.self_ensemble = self_ensemble
         self.in_channels = trained.in_channels
         self.network = build_backend(backend, trained.network.to(self.device))
         try:
@@ -311,7 +318,11 @@ class TorchCompleter(Completer):
             if some.dtype == torch.uint8:
                 picture = picture / 255
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                output = fill(self.network, picture, hole.to(self.device), box, context=self.context)
+                output = fill(
+                    *(self.network, picture, hole.to(self.device), box),
+                    context=self.context,
+                    self_ensemble=self.self_ensemble,
+                )
             outputs.append(output.float().clamp(0, 1).cpu())
         return torch.cat(outputs)
 

@@ -129,6 +129,7 @@ ARROWS = {
     "evaluation.document": set(),
     "evaluation.entrants": {"baselines", "batch", "errors", "filling", "inference"},
     "evaluation.gallery": {"batch", "data", "evaluation", "metrics"},
+    "evaluation.listing": {"evaluation", "files"},
     "evaluation.report": {"evaluation", "model_card"},
     "evaluation.running": {
         *("baselines", "config", "data", "errors", "evaluation", "files", "inference", "perception", "pretrained"),

@@ -21,6 +21,11 @@ def test_growing_and_clipping():
     assert BOX.grow(4).clip((11, 30)) == (0, 1, 11, 16)
 
 
+def test_mirroring_twice_is_nothing():
+    assert BOX.mirror(20) == (3, 8, 9, 15)
+    assert BOX.mirror(20).mirror(20) == BOX
+
+
 def test_scaling_keeps_the_place_in_a_larger_picture():
     assert BOX.scale(2) == (6, 10, 18, 24)
 

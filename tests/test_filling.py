@@ -143,3 +143,14 @@ def test_contexts(context):
 def test_what_is_no_context_says_what_to_give(context):
     with pytest.raises(ValueError, match=f"context={context} is no distance; give"):
         check_context(context)
+
+
+@every_network
+@pytest.mark.parametrize("context", [None, "reach"])
+@torch.no_grad()
+def test_a_self_ensemble_is_the_mean_with_the_mirrored_pictures_fill(name, context):
+    network, box = build(name), BOXES[0]
+    image, mask = pictures(box)
+    whole = (fill(network, image, mask) + fill(network, image.flip(-1), mask.flip(-1)).flip(-1)) / 2
+    output = fill(network, image, mask, context and box, context=context, self_ensemble=True)
+    torch.testing.assert_close(output, box.crop(whole) if context else whole, atol=1e-5, rtol=1e-4)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 import imcomp.inference
 from imcomp.box import Box
@@ -506,3 +506,18 @@ def test_devices():
         find_device("auto").type
         == (torch.accelerator.current_accelerator(check_available=True) or find_device("cpu")).type
     )
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, (32, 32)), (1, (100, 70)), (3, (45, 31))])
+def test_a_self_ensemble_completes_mirrored_pictures_alike(tmp_path, channels, size):
+    checkpoint = save_checkpoint(tmp_path / "a.ckpt", channels)
+    completer = Completer(checkpoint, "cpu", self_ensemble=True)
+    image = picture(*size, "L" if channels == 1 else "RGB")
+    mask = hole_in(image)
+    completed = completer.complete(image, mask)
+    mirrored = completer.complete(ImageOps.mirror(image), ImageOps.mirror(mask))
+    difference = np.asarray(ImageOps.mirror(mirrored), int) - np.asarray(completed, int)
+    assert np.abs(difference).max() <= 1  # rounding
+    assert completed != Completer(checkpoint, "cpu").complete(image, mask)
+    known = np.asarray(mask) == 0
+    assert np.array_equal(np.asarray(completed)[known], np.asarray(image)[known])

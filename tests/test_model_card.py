@@ -60,6 +60,15 @@ def test_all_that_is_known_is_told(tmp_path):
     assert "99" not in card  # another network's
 
 
+def test_scores_of_a_self_ensemble_are_told_apart(tmp_path):
+    file = evaluation(tmp_path / "metrics.json", tmp_path / "best.ckpt")
+    content = json.loads(file.read_text())
+    content["entrants"]["a run"]["notes"] = ["self-ensemble: the mean of two"]
+    file.write_text(json.dumps(content))
+    card = write_card("my-signs", FACTS, CARD, "5.1 MB", read_evaluations([file], tmp_path / "best.ckpt"))
+    assert "| **these weights**, self-ensemble | 2.0" in card
+
+
 def test_without_an_evaluation_there_are_no_scores():
     assert "## Scores" not in write_card("my-signs", FACTS, CARD, "5.1 MB", [])
 

@@ -52,6 +52,7 @@ class Network:
         device: where the batches are.
         channels: of the pictures that are evaluated.
         size: their pixels a side.
+        self_ensemble: also fill the mirrored picture, and take the mean; see ``fill``.
 
     Raises:
         InputError: pictures of a size that the network does not take.
@@ -60,11 +61,14 @@ class Network:
     kind = "network"
     notes: Sequence[str]
 
-    def __init__(self, trained: Trained, device: torch.device, *, channels: int, size: int) -> None:
+    def __init__(
+        self, trained: Trained, device: torch.device, *, channels: int, size: int, self_ensemble: bool = False
+    ) -> None:
         self.network = trained.network.to(device)
         self.context = trained.context
         self.in_channels = trained.in_channels
         self.device = device
+        self.self_ensemble = self_ensemble
         multiple = int(self.network.multiple)  # type: ignore[arg-type]
         if size % multiple:
             needed = -(-size // multiple) * multiple
@@ -78,6 +82,8 @@ class Network:
             notes.append("a colour network: shown grey as three equal channels, its outputs averaged")
         if trained.data.get("size", size) != size:
             notes.append(f"trained on pictures of {trained.data['size']} pixels a side, shown {size}")
+        if self_ensemble:
+            notes.append("self-ensemble: the mean of its fills of the picture and of the mirrored picture")
         self.notes = notes
 
     def start(self, batch: Batch, pictures: Tensor) -> Filled:
@@ -100,7 +106,10 @@ class Network:
         return self._whole(batch._replace(image=image.expand(-1, 3, -1, -1))).mean(dim=1, keepdim=True)
 
     def _whole(self, batch: Batch) -> Tensor:
-        return batch.spread(fill(self.network, batch.image, batch.mask, batch.box, context=self.context))
+        filled = fill(
+            *(self.network, batch.image, batch.mask, batch.box), context=self.context, self_ensemble=self.self_ensemble
+        )
+        return batch.spread(filled)
 
 
 class Workers(AbstractContextManager["Workers"]):
@@ -173,12 +182,13 @@ def build_entrants(
     *,
     channels: int,
     size: int,
+    self_ensemble: bool = False,
 ) -> dict[str, Entrant]:
     """Networks, then classical fills, by name; see `Network` for what is raised."""
     entrants: dict[str, Entrant] = {}
     for name, one in trained.items():
         try:
-            entrants[name] = Network(one, device, channels=channels, size=size)
+            entrants[name] = Network(one, device, channels=channels, size=size, self_ensemble=self_ensemble)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
     return {**entrants, **{name: Classical(fill, workers) for name, fill in baselines.items()}}

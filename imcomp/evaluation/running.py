@@ -22,6 +22,7 @@ from imcomp.evaluation.curves import draw_curves
 from imcomp.evaluation.document import to_html, to_markdown
 from imcomp.evaluation.entrants import Workers, build_entrants
 from imcomp.evaluation.gallery import GAIN, Gallery
+from imcomp.evaluation.listing import write_listing
 from imcomp.evaluation.report import Comparison, compare, score_table, write_parts
 from imcomp.evaluation.scoring import Scored, part_of, score
 from imcomp.files import atomic, write_text
@@ -35,8 +36,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Compare checkpoints and classical fills as the config says; see ``conf/evaluate.yaml``.
 
     The pictures come from ``cfg.data``; what of ``INHERITED`` is null there, and a null ``cfg.mask``, are as the
-    networks were trained. Writes ``metrics.json``, ``report.md``, ``report.html``, ``curves.svg`` and pictures into
-    ``cfg.paths.output_dir``, and prints a table.
+    networks were trained. Writes ``metrics.json``, ``report.md``, ``report.html``, ``pictures.csv``, ``curves.svg``
+    and pictures into ``cfg.paths.output_dir``, and prints a table.
 
     The networks' raw output is scored, in float32 and not clamped to [0, 1], as in validation while training: on the
     same data, `mse` is the checkpoint's `val/mse`, to rounding where training ran in lower precision.
@@ -48,7 +49,15 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         InputError: a mistake in the config, a checkpoint or the data.
     """
     options: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_settings(options, samples=int, limit=int | None, baselines=list[str] | None, device=str, resamples=int)
+    check_settings(
+        options,
+        samples=int,
+        limit=int | None,
+        baselines=list[str] | None,
+        device=str,
+        resamples=int,
+        self_ensemble=bool,
+    )
     for key in ("samples", "resamples"):
         if options[key] < 0:
             raise InputError(f"{key}={options[key]} is no number of {key}; give 0 or more")
@@ -70,7 +79,10 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     console = Console(highlight=False, soft_wrap=True)
     with Workers(options["workers"], len(dataset)) as workers:
         entrants = build_entrants(
-            *(trained, baselines, workers, device), channels=datamodule.channels, size=datamodule.size
+            *(trained, baselines, workers, device),
+            channels=datamodule.channels,
+            size=datamodule.size,
+            self_ensemble=options["self_ensemble"],
         )
         scored = score(
             *(entrants, datamodule, options["part"]),
@@ -182,6 +194,7 @@ def _write(comparison: Comparison, scored: Scored, gallery: Gallery, samples: in
     metrics = comparison.plain()
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     parts = write_parts(comparison, curves, galleries)
+    write_listing(scored, folder / "pictures.csv")
     write_text(folder / "report.md", to_markdown(parts))
     write_text(folder / "report.html", to_html(parts))
     return metrics

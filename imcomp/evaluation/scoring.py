@@ -35,6 +35,7 @@ class Scored:
 
     Attributes:
         positions: ``(N,)``, each picture's place in its part.
+        names: each picture's name in the source.
         groups: each picture's group in the source.
         areas: ``(N,)``, each hole's share of its picture.
         scores: by entrant and metric, ``(N,)``.
@@ -44,6 +45,7 @@ class Scored:
     """
 
     positions: npt.NDArray[np.int64]
+    names: list[str]
     groups: list[str]
     areas: Values
     scores: Mapping[str, Mapping[str, Values]]
@@ -99,9 +101,11 @@ def score(
     source = datamodule.source
     assert source is not None
     positions = np.concatenate(tally.positions)
+    numbers = [dataset.indices[place] for place in positions]
     return Scored(
         positions=positions,
-        groups=[source.group(dataset.indices[place]) for place in positions],
+        names=[source.name(number) for number in numbers],
+        groups=[source.group(number) for number in numbers],
         areas=np.concatenate(tally.areas),
         scores={
             name: {metric: np.concatenate(values) for metric, values in rows.items()}

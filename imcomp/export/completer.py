@@ -27,6 +27,7 @@ class OnnxCompleter(Completer):
         device: `auto` or `cpu`.
         precision: `auto` or `32`.
         backend: `auto` or `onnx`.
+        self_ensemble: see `Completer`.
 
     Raises:
         InputError: ONNX Runtime is missing; a file that is damaged, of another task, or of a version that is not known
@@ -34,9 +35,16 @@ class OnnxCompleter(Completer):
     """
 
     def __init__(
-        self, checkpoint: str | Path, device: str = "auto", *, precision: str = "32", backend: str = "auto"
+        self,
+        checkpoint: str | Path,
+        device: str = "auto",
+        *,
+        precision: str = "32",
+        backend: str = "auto",
+        self_ensemble: bool = False,
     ) -> None:
         self.path = Path(checkpoint)
+        self.self_ensemble = self_ensemble
         for key, value, own in (
             ("device", device, "cpu"),
             ("precision", precision, "32"),
@@ -82,7 +90,12 @@ class OnnxCompleter(Completer):
         for window, numbers in windows.items():
             for start in range(0, len(numbers), _PICTURES_AT_ONCE):
                 some = numbers[start : start + _PICTURES_AT_ONCE]
-                window.crop(filled)[some] = self._run(window.crop(pictures)[some], window.crop(holes)[some])
+                image, hole = window.crop(pictures)[some], window.crop(holes)[some]
+                completed = self._run(image, hole)
+                if self.self_ensemble:
+                    mirrored = self._run(image[..., ::-1], hole[..., ::-1])[..., ::-1]
+                    completed = np.mean([completed, mirrored], axis=0, dtype=np.float32)
+                window.crop(filled)[some] = completed
         return filled
 
     def _window(self, hole: Hole) -> Box | None:

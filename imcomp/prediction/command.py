@@ -48,6 +48,7 @@ class Settings:
     device: str
     precision: str | int  # 32 is read as a number
     backend: str
+    self_ensemble: bool
     batch_size: int
     seed: int
 
@@ -79,7 +80,10 @@ def run_prediction(settings: Settings, mask: MaskSettings, kinds: Mapping[str, C
         settings.contact_sheet,
         settings.overwrite,
         settings.max_pixels,
-        identity=[content_digest(Path(settings.ckpt)), str(settings.precision), settings.backend],
+        identity=[
+            *(content_digest(Path(settings.ckpt)), str(settings.precision), settings.backend),
+            settings.self_ensemble,
+        ],
     )
     inputs = find_inputs(settings.input, output)
     holes, masks = find_holes(mask, kinds, settings.max_pixels)
@@ -91,8 +95,12 @@ def run_prediction(settings: Settings, mask: MaskSettings, kinds: Mapping[str, C
     if not plan.jobs:
         report_prediction(0, 0, 0, {}, plan.unmatched, {}, output)
         return False
-    precision = str(settings.precision)
-    completer = Completer(settings.ckpt, settings.device, precision=precision, backend=settings.backend)
+    completer = Completer(
+        *(settings.ckpt, settings.device),
+        precision=str(settings.precision),
+        backend=settings.backend,
+        self_ensemble=settings.self_ensemble,
+    )
     report = predict(completer, inputs, output, plan=plan, **vars(options))
     counts = (len(plan.jobs), report.completed, report.skipped)
     report_prediction(*counts, report.left_out, report.unmatched, report.notes, output)

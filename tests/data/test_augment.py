@@ -16,6 +16,7 @@ EACH = [
     {"saturation": [0, 2]},
     {"hue": 90},
     {"blur": [0.5, 2]},
+    {"resolution": [8, 16]},
     {"noise": [0.01, 0.1]},
     {"jpeg": [10, 50]},
 ]
@@ -44,7 +45,7 @@ def test_each_option_changes_pictures_and_keeps_them_pictures(pictures, options)
     assert out.min() >= 0
     assert out.max() <= 1
     changed = ((out - plain(pictures)).abs().amax(dim=(1, 2, 3)) > 1e-4).sum()
-    chance = {"horizontal_flip", "vertical_flip", "blur", "noise", "jpeg"} & options.keys()
+    chance = {"horizontal_flip", "vertical_flip", "blur", "resolution", "noise", "jpeg"} & options.keys()
     assert 0 < changed < 8 if chance else changed == 8
 
 
@@ -101,7 +102,11 @@ def test_grey_pictures_have_no_colour_to_change():
     assert torch.allclose(out, torch.full_like(out, 0.2))
 
 
-@pytest.mark.parametrize("options", [*EACH, SIGNS, {}], ids=[*IDS, "signs", "nothing"])
+@pytest.mark.parametrize(
+    "options",
+    [*EACH, SIGNS, {**SIGNS, "resolution": 8}, {**SIGNS, "blur": 2, "jpeg": 20, "chance": 1}, {}],
+    ids=[*IDS, "signs", "some degraded", "all degraded", "nothing"],
+)
 def test_a_window_is_what_the_whole_would_show_there(pictures, options):
     augmentation, window = Augmentation(**options), Box(8, 4, 24, 36)
     out = augmentation(pictures, SEEDS, window)
@@ -111,7 +116,7 @@ def test_a_window_is_what_the_whole_would_show_there(pictures, options):
 
 def test_pictures_come_back_untouched(pictures):
     before = pictures.clone()
-    Augmentation(**SIGNS, horizontal_flip=1, blur=1, noise=0.1, jpeg=50)(pictures, SEEDS)
+    Augmentation(**SIGNS, horizontal_flip=1, blur=1, resolution=8, noise=0.1, jpeg=50)(pictures, SEEDS)
     assert torch.equal(pictures, before)
 
 
@@ -148,6 +153,7 @@ def test_a_mask_that_would_leave_the_picture_stays():
         ({"crop": [0.5, 1.2]}, r"augment\.crop"),
         ({"jpeg": 0}, r"augment\.jpeg 0 is no range; give .* at least 1"),
         ({"jpeg": [50, 101]}, r"augment\.jpeg=\[50, 101\] is no quality; give \[low, high\] from 1 to 100"),
+        ({"resolution": 0}, r"augment\.resolution 0 is no range; give .* at least 1"),
         ({"noise": -0.1}, r"augment\.noise -0\.1 is no range"),
         ({"chance": float("nan")}, r"augment\.chance=nan"),
         ({"flip": 0.5}, r"augment: .*flip"),

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from imcomp.data.degrade import add_noise, blur, compress
+from imcomp.data.degrade import add_noise, blur, compress, resample
 
 SECOND = torch.tensor([False, True])
 
@@ -18,6 +20,7 @@ def changed(after, before):
 def test_only_the_chosen_pictures_change(image):
     strength, quality, seeds = torch.tensor([1.0, 1.0]), torch.tensor([50, 50]), torch.tensor([1, 2])
     assert changed(blur(image.clone(), strength, SECOND), image) == [False, True]
+    assert changed(resample(image.clone(), torch.tensor([8, 8]), SECOND), image) == [False, True]
     assert changed(add_noise(image.clone(), strength / 10, SECOND, seeds), image) == [False, True]
     assert changed(compress(image.clone(), quality, SECOND), image) == [False, True]
 
@@ -34,6 +37,18 @@ def test_a_blur_of_nothing_and_of_a_picture_of_one_pixel_do_nothing():
     image = torch.rand(1, 1, 4, 4)
     assert torch.equal(blur(image.clone(), torch.tensor([0.0]), torch.tensor([True])), image)
     assert torch.equal(blur(image[..., :1, :1].clone(), torch.tensor([3.0]), torch.tensor([True])), image[..., :1, :1])
+
+
+def test_what_passes_through_few_pixels_is_as_pillow_has_it():
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    small = Image.fromarray(image[0, 0].numpy()).resize((16, 16), Image.Resampling.BILINEAR)
+    expected = torch.from_numpy(np.array(small.resize((64, 64), Image.Resampling.BILINEAR)))
+    out = resample(image, torch.tensor([16]), torch.tensor([True]))[0, 0]
+    torch.testing.assert_close(out, expected, atol=1e-5, rtol=0)
+
+
+def test_a_picture_of_no_more_pixels_stays_as_it_is(image):
+    assert torch.equal(resample(image.clone(), torch.tensor([32, 100]), torch.tensor([True, True])), image)
 
 
 def test_noise_has_the_deviation_asked_for():

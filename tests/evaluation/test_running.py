@@ -1,5 +1,6 @@
 """Evaluation: the numbers of training's own validation, the same pictures for all entrants, and its files."""
 
+import csv
 import json
 import logging
 import os
@@ -101,6 +102,13 @@ def test_so_it_is_for_a_network_that_sees_a_window(config, tmp_path):
     assert means(metrics, "narrow")["mse"] == pytest.approx(logged["val/mse"], rel=1e-6)
 
 
+def test_a_self_ensemble_is_scored_and_told(config):
+    plain = evaluate(config("baselines=[]"))
+    both = evaluate(config("baselines=[]", "self_ensemble=true"))
+    assert means(both, "best")["mse"] < means(plain, "best")["mse"]  # as of every mean of two that err alike
+    assert any("self-ensemble" in note for note in both["entrants"]["best"]["notes"])
+
+
 def test_all_fill_the_same_pictures(config):
     pytest.importorskip("cv2")
     metrics = evaluate(config("limit=3", "mask=center", "mask.size=4", "baselines=[rim_mean,telea,navier_stokes]"))
@@ -183,6 +191,7 @@ def test_the_report(config, tmp_path):
     evaluate(config("samples=2", "mask=box", "mask.size=[2,12]", "baselines=[rim_mean]"))
     files = {
         "metrics.json",
+        "pictures.csv",
         "report.md",
         "report.html",
         "curves.svg",
@@ -204,6 +213,17 @@ def test_the_report(config, tmp_path):
         assert sheet.size == (92 + 2 * 100, 18 + 4 * 100)  # masked, best, rim_mean, original
     with Image.open(tmp_path / "pictures_1.png") as sheet:
         assert sheet.size == (92 + 6 * 100, 18 + 4 * 100)  # two each of best, median and worst
+
+
+def test_the_scores_of_each_picture_average_to_those_told(config, tmp_path):
+    metrics = evaluate(config("mask=box", "mask.size=[2,12]", "baselines=[rim_mean]"))
+    with (tmp_path / "pictures.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for name in ("best", "rim_mean"):
+        own = [row for row in rows if row["entrant"] == name]
+        assert len({row["picture"] for row in own}) == 6
+        for metric, mean in means(metrics, name).items():
+            assert sum(float(row[metric]) for row in own) / 6 == pytest.approx(mean, rel=1e-5)
 
 
 def test_no_pictures_where_none_are_wanted(config, tmp_path):

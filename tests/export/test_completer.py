@@ -31,9 +31,9 @@ def hole_in(image):
     return mask
 
 
-def compare(checkpoint, path, image):
+def compare(checkpoint, path, image, **options):
     mask = hole_in(image)
-    ours, theirs = Completer(path), Completer(checkpoint, "cpu")
+    ours, theirs = Completer(path, **options), Completer(checkpoint, "cpu", **options)
     assert isinstance(ours, OnnxCompleter)
     assert isinstance(theirs, TorchCompleter)
     completed = ours.complete(image, mask)
@@ -48,6 +48,10 @@ def compare(checkpoint, path, image):
 @pytest.mark.parametrize("size", [(32, 32), (45, 31), (300, 200)])
 def test_it_completes_as_the_checkpoint_does(exported, mode, size):
     compare(exported[0], exported[1].path, picture(*size, mode))
+
+
+def test_a_self_ensemble_does_so_too(exported):
+    compare(exported[0], exported[1].path, picture(60, 50), self_ensemble=True)
 
 
 @pytest.mark.slow

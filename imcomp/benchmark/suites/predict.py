@@ -91,7 +91,7 @@ class Completing:
     protocol: Protocol
     checkpoint: Path
     count: int
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, seconds: float) -> Reading:
         protocol = self.protocol
