@@ -26,7 +26,7 @@ test: $(VENV)/.installed-dev ## run the quick tests, two files at a time; ARGS="
 	@$(PY) -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 test-all: $(VENV)/.installed-dev ## run every test, the slow ones too; ARGS="-m slow" for those alone
-	@$(PY) -m pytest -m "" $(ARGS)
+	@$(PY) -m pytest -m "" --numprocesses=2 --dist=loadfile $(ARGS)
 
 faults: $(VENV)/.installed-dev ## kill work at random moments, 50 rounds each; ARGS="rounds=5 publish"
 	@$(PY) -m tests.faults.run $(ARGS)

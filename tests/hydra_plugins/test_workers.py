@@ -125,7 +125,8 @@ def test_a_frozen_worker_that_was_taken_for_dead_gives_its_trial_up(start, tmp_p
     storage = str(tmp_path / "sweep" / "study.journal")
     options = ["hydra.sweeper.n_trials=1", "seconds=6"]
     frozen = start(*options)
-    wait_for(lambda: any("alive" in trial.user_attrs for trial in trials_in(storage)), "a sign of life")
+    begun = {"alive", "overrides"}  # the last that is noted before the job itself
+    wait_for(lambda: any(begun <= trial.user_attrs.keys() for trial in trials_in(storage)), "a trial to run")
     frozen.send_signal(signal.SIGSTOP)
     for lock in (tmp_path / "sweep" / "workers").glob("*.lock"):
         lock.rename(lock.with_suffix(".hidden"))
