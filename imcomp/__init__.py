@@ -33,7 +33,7 @@ class Completer:
             a few grey levels; `auto` for the quicker of them on the device.
         backend: a key of ``BACKENDS``, or `auto`.
         self_ensemble: complete the mirrored picture too, and take the mean: less error at half the speed, for networks
-            that learned from mirrored pictures (or would as well have).
+            that learned from mirrored pictures.
 
     Raises:
         InputError: not a checkpoint of imcomp's, no such device, precision or backend, or a package that the backend

@@ -48,14 +48,9 @@ def fill(
             padded = -(-extent // plain.multiple) * plain.multiple
             raise ValueError(f"{name} {extent} is not a multiple of {plain.multiple}; pad or resize to {padded}")
     if self_ensemble:
-        left, right = (
-            fill(network, *planes, where, context=context)
-            for planes, where in (
-                ((image, mask), box),
-                ((image.flip(-1), mask.flip(-1)), box and box.mirror(image.shape[-1])),
-            )
-        )
-        return (left + right.flip(-1)) / 2
+        there = box and box.mirror(image.shape[-1])
+        mirrored = fill(network, image.flip(-1), mask.flip(-1), there, context=context).flip(-1)
+        return (fill(network, image, mask, box, context=context) + mirrored) / 2
     shown = image * (1 - mask)
     if getattr(network, "takes_mask", False):
         shown = torch.cat([shown, mask], dim=1)

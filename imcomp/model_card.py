@@ -99,12 +99,12 @@ def _read_evaluation(file: Path, checkpoint: str | Path) -> dict[str, Any]:
         own = [one for one in entrants if one["ckpt"] and Path(one["ckpt"]).resolve() == Path(checkpoint).resolve()]
         others = {name: one for name, one in evaluation["entrants"].items() if one["kind"] == "classical"}
         pictures = evaluation["pictures"]
-        together = any("self-ensemble" in note for one in own for note in one.get("notes", ()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file} is not the metrics.json of an evaluation ({error}); give one") from error
     if not own:
         raise InputError(f"{file} is an evaluation of other checkpoints than {checkpoint}; give one of this")
-    return {"pictures": pictures, "entrants": {_OWN[together]: own[0], **others}}
+    name = "**these weights**" + (", self-ensemble" if own[0].get("self_ensemble") else "")
+    return {"pictures": pictures, "entrants": {name: own[0], **others}}
 
 
 def _table(evaluation: Mapping[str, Any]) -> str:
@@ -126,7 +126,6 @@ def _interval(score: Mapping[str, float | None], decimals: int) -> str:
     return mean if "–" in (mean, low, high) else f"{mean} ({low} to {high})"
 
 
-_OWN = {False: "**these weights**", True: "**these weights**, self-ensemble"}
 _PARTS = ("mean", "low", "high")
 
 

@@ -63,7 +63,7 @@ def test_all_that_is_known_is_told(tmp_path):
 def test_scores_of_a_self_ensemble_are_told_apart(tmp_path):
     file = evaluation(tmp_path / "metrics.json", tmp_path / "best.ckpt")
     content = json.loads(file.read_text())
-    content["entrants"]["a run"]["notes"] = ["self-ensemble: the mean of two"]
+    content["entrants"]["a run"]["self_ensemble"] = True
     file.write_text(json.dumps(content))
     card = write_card("my-signs", FACTS, CARD, "5.1 MB", read_evaluations([file], tmp_path / "best.ckpt"))
     assert "| **these weights**, self-ensemble | 2.0" in card

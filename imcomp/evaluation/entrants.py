@@ -29,6 +29,7 @@ class Entrant(Protocol):
 
     kind: str
     notes: Sequence[str]
+    self_ensemble: bool
 
     def start(self, batch: Batch, pictures: Tensor) -> Filled:
         """Begin to fill the holes of a batch.
@@ -149,6 +150,7 @@ class Classical:
 
     kind = "classical"
     notes: Sequence[str] = ()
+    self_ensemble = False
 
     def __init__(self, fill: Baseline, workers: Workers) -> None:
         self.fill = fill

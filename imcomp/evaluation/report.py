@@ -87,7 +87,12 @@ def compare(
     options = {"resamples": resamples}
     return Comparison(
         entrants={
-            name: {"kind": entrant.kind, "ckpt": checkpoints.get(name), "notes": list(entrant.notes)}
+            name: {
+                "kind": entrant.kind,
+                "ckpt": checkpoints.get(name),
+                "self_ensemble": entrant.self_ensemble,
+                "notes": list(entrant.notes),
+            }
             for name, entrant in entrants.items()
         },
         overall={name: summarise(scores, scored.groups, **options) for name, scores in scored.scores.items()},

@@ -71,6 +71,7 @@ def run_prediction(settings: Settings, mask: MaskSettings, kinds: Mapping[str, C
     output = Path(settings.output)
     if output.exists() and not output.is_dir():
         raise InputError(f"output={output} is a file; give a folder")
+    precision = str(settings.precision)
     options = Options(
         settings.strategy,
         settings.format,
@@ -80,10 +81,7 @@ def run_prediction(settings: Settings, mask: MaskSettings, kinds: Mapping[str, C
         settings.contact_sheet,
         settings.overwrite,
         settings.max_pixels,
-        identity=[
-            *(content_digest(Path(settings.ckpt)), str(settings.precision), settings.backend),
-            settings.self_ensemble,
-        ],
+        identity=[content_digest(Path(settings.ckpt)), precision, settings.backend, settings.self_ensemble],
     )
     inputs = find_inputs(settings.input, output)
     holes, masks = find_holes(mask, kinds, settings.max_pixels)
@@ -97,7 +95,7 @@ def run_prediction(settings: Settings, mask: MaskSettings, kinds: Mapping[str, C
         return False
     completer = Completer(
         *(settings.ckpt, settings.device),
-        precision=str(settings.precision),
+        precision=precision,
         backend=settings.backend,
         self_ensemble=settings.self_ensemble,
     )

@@ -106,6 +106,7 @@ def test_a_self_ensemble_is_scored_and_told(config):
     plain = evaluate(config("baselines=[]"))
     both = evaluate(config("baselines=[]", "self_ensemble=true"))
     assert means(both, "best")["mse"] < means(plain, "best")["mse"]  # as of every mean of two that err alike
+    assert [one["entrants"]["best"]["self_ensemble"] for one in (plain, both)] == [False, True]
     assert any("self-ensemble" in note for note in both["entrants"]["best"]["notes"])
 
 
