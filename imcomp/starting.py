@@ -1,18 +1,25 @@
 """Starting from saved weights: which are taken, and whether they fit."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from torch import Tensor
 
 from imcomp.errors import InputError
 from imcomp.models import decoder_parts_of
+from imcomp.models.fast import ResidualBlock
 from imcomp.module import InpaintingModule
 from imcomp.weights import read_checkpoint
+
+log = logging.getLogger(__name__)
 
 
 def load_weights(module: InpaintingModule, path: str | Path, only: str | None = None) -> None:
     """Start from another run's weights.
+
+    Blocks that the network has beyond the checkpoint's begin as the identity, so that a deeper network starts with what
+    the shallower one does (as in Net2Net: Chen et al., 2016).
 
     Args:
         module: takes the weights of its network, and nothing else.
@@ -32,8 +39,27 @@ def load_weights(module: InpaintingModule, path: str | Path, only: str | None = 
         except ValueError as error:
             raise InputError(f"init_only={only}: {error}") from error
         wanted = {key: tensor for key, tensor in wanted.items() if key.startswith(parts)}
+    elif surplus := sorted(key for key in weights.keys() - wanted.keys() if key.startswith("network.")):
+        raise InputError(
+            f"{path} holds another network: its {surplus[0]} has no place here; give model=... and model.* as it was"
+            " trained"
+        )
+    further = _further_blocks(module, wanted.keys() - weights.keys())
+    wanted = {key: value for key, value in wanted.items() if not key.startswith(tuple(further))}
     _check_weights(wanted, weights, path)
     module.load_state_dict({key: weights[key] for key in wanted}, strict=False)
+    for block in further.values():
+        block.become_identity()
+    if further:
+        log.info("%s of the network's blocks are not in %s and begin as the identity", len(further), path)
+
+
+def _further_blocks(module: InpaintingModule, missing: Collection[str]) -> dict[str, ResidualBlock]:
+    """Blocks of which nothing was saved, by the beginning of their keys."""
+    blocks = {f"{name}.": block for name, block in module.named_modules() if isinstance(block, ResidualBlock)}
+    return {
+        start: block for start, block in blocks.items() if all(start + key in missing for key in block.state_dict())
+    }
 
 
 def check_resumed(module: InpaintingModule, weights: Mapping[str, Tensor], path: str | Path) -> None:

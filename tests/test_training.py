@@ -274,6 +274,7 @@ class TestInit:
             ("model.channels=[4,16]", "network.encoder.1.0.weight is (8, 4, 3, 3), expected (16, 4, 3, 3)"),
             ("data.channels=3", "network.encoder.0.0.weight is (4, 1, 3, 3), expected (4, 3, 3, 3)"),
             ("model.channels=[4,8,8]", "it has no network.decoder.2"),
+            ("model=fast", "its network.decoder.0.1.bias has no place here"),
         ],
     )
     def test_another_shape_is_refused_in_one_line(self, train_config, tmp_path, override, message):
@@ -286,6 +287,32 @@ class TestInit:
 
         assert str(caught.value).startswith(f"{file} holds another network")
         assert "\n" not in str(caught.value)
+
+    def test_a_deeper_network_starts_with_what_a_shallower_one_does(self, tmp_path):
+        fast = {"network": "fast", "channels": [4, 8], "stem": 2}
+        shallow = InpaintingModule(**fast, blocks=1, bottom_blocks=1).eval()
+        deep = InpaintingModule(**fast, blocks=2, bottom_blocks=2).eval()
+        image = torch.rand(1, 1, 16, 16)
+        for norm in shallow.network.modules():
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                norm.running_mean.uniform_()
+        file = tmp_path / "shallow.ckpt"
+        torch.save({"state_dict": shallow.state_dict(), "hyper_parameters": dict(shallow.hparams)}, file)
+
+        load_weights(deep, file)
+
+        assert torch.equal(deep.network(image), shallow.network(image))
+        deep.network(image).sum().backward()
+        assert deep.network.down[0][1].change[-1].weight.grad.any()  # and is not stuck there
+
+    def test_a_shallower_network_is_refused(self, tmp_path):
+        fast = {"network": "fast", "channels": [4, 8], "stem": 2}
+        deep = InpaintingModule(**fast, blocks=2)
+        file = tmp_path / "deep.ckpt"
+        torch.save({"state_dict": deep.state_dict(), "hyper_parameters": dict(deep.hparams)}, file)
+
+        with pytest.raises(InputError, match=r"holds another network: its network\.bottom\.3.* has no place here"):
+            load_weights(InpaintingModule(**fast, blocks=1), file)
 
 
 @pytest.mark.parametrize(

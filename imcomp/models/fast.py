@@ -105,6 +105,14 @@ class ResidualBlock(nn.Module):
         changed: Tensor = features + self.change(features)
         return changed
 
+    def become_identity(self) -> None:
+        """Add nothing to what comes in, until training makes it."""
+        last = self.change[-1]
+        assert isinstance(last, nn.Conv2d)
+        nn.init.zeros_(last.weight)
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
+
 
 def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))

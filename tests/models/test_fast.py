@@ -46,6 +46,16 @@ def test_a_block_adds_to_what_came_in():
     assert torch.equal(block(features), features)
 
 
+def test_a_block_becomes_the_identity():
+    block = ResidualBlock(2)
+    features = torch.rand(2, 2, 4, 4)
+    assert not torch.equal(block(features), features)
+
+    block.become_identity()
+
+    assert torch.equal(block(features), features)
+
+
 def test_skips_are_added():
     network = FastNet(channels=[4, 8, 8]).eval()
     image = torch.rand(1, 1, 32, 32)

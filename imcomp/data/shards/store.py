@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _RESERVE = 1_000_000_000  # bytes of disk to leave for everything else
 _WAIT = 0.05  # seconds before looking again whether others have made room
+_ROOM = ".room"  # ends the name of a file without content that is as long as a shard that is being fetched
 
 
 class ShardStore:
@@ -130,12 +131,16 @@ class ShardStore:
                     return
                 for attempt in range(2):
                     try:
-                        with ExitStack() as room, atomic(path) as beside:
-                            self._make_room(beside, shard.bytes)
-                            with beside.open("rb+") as file:
+                        with ExitStack() as held, atomic(path) as beside:
+                            room = beside.with_name(beside.name + _ROOM)
+                            held.callback(room.unlink, missing_ok=True)
+                            self._make_room(room, shard.bytes)
+                            with beside.open("wb") as file:
                                 fetch(self.root, shard.file, file, **self.options)
                             _check(beside, shard, f"{self.root.rstrip('/')}/{shard.file}")
-                            room.enter_context(self._room())  # a file that is renamed meanwhile is not counted
+                            # nobody counts while the shard takes its room's place: neither both, nor none
+                            held.enter_context(self._room())
+                            held.callback(room.unlink, missing_ok=True)
                         return
                     except _Damaged as error:  # on its way, perhaps
                         if attempt:
@@ -153,8 +158,8 @@ class ShardStore:
         assert self.cache is not None
         return FileLock(self.cache / "room.lock")
 
-    def _make_room(self, beside: Path, needed: int) -> None:
-        """Reserve ``needed`` bytes under the name ``beside``; delete what is oldest until all is within the bound."""
+    def _make_room(self, room: Path, needed: int) -> None:
+        """Reserve ``needed`` bytes under the name ``room``; delete what is oldest until all is within the bound."""
         assert self.cache is not None
         if needed > self.bound:
             raise InputError(
@@ -164,15 +169,18 @@ class ShardStore:
         while True:
             with self._room():
                 kept, used = {}, 0
-                for path in self.cache.glob("*/*/*.bin"):
-                    with suppress(FileNotFoundError):
-                        if path.name.startswith(".") and _is_leftover(path):
-                            path.unlink(missing_ok=True)
-                            continue
-                        status = path.stat()
-                        used += status.st_size
-                        if not path.name.startswith("."):
-                            kept[path] = status
+                for path in self.cache.glob("*/*/*"):
+                    if path.suffix not in (".bin", _ROOM):
+                        continue
+                    begun = path.name.startswith(".")
+                    if begun and _is_leftover(path):
+                        path.unlink(missing_ok=True)
+                    elif path.suffix == _ROOM or not begun:
+                        with suppress(FileNotFoundError):
+                            status = path.stat()
+                            used += status.st_size
+                            if not begun:
+                                kept[path] = status
                 free = shutil.disk_usage(self.cache).free - _RESERVE
                 excess = max(used + needed - self.bound, needed - free)
                 for path in sorted(kept, key=lambda path: kept[path].st_mtime):
@@ -181,7 +189,7 @@ class ShardStore:
                     path.unlink(missing_ok=True)
                     excess -= kept[path].st_size
                 if excess <= 0:
-                    with beside.open("wb") as file:
+                    with room.open("wb") as file:
                         file.truncate(needed)  # others count it
                     return
                 if used == sum(status.st_size for status in kept.values()):  # nobody else is fetching
@@ -243,7 +251,7 @@ def _is_leftover(beside: Path) -> bool:
     own = f".{os.getpid()}."
     if beside.name.startswith(own):
         return False
-    final = beside.with_name(beside.name.split(".", 2)[2])
+    final = beside.with_name(beside.name.removesuffix(_ROOM).split(".", 2)[2])
     with _locked(final, wait=False) as ours:
         return ours
 

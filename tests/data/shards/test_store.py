@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from imcomp.data.shards.manifest import NAME
 from imcomp.data.shards.reading import ShardSource, read_manifest
 from imcomp.data.shards.store import ShardStore
+from imcomp.data.shards.transport import fetch
 from imcomp.errors import InputError
 
 
@@ -80,6 +81,38 @@ def test_a_shard_is_renamed_while_nobody_counts(packed, serve, tmp_path, monkeyp
     assert counting == [False]
 
 
+def test_a_shard_has_its_room_while_it_is_fetched(packed, serve, tmp_path, monkeypatch):
+    server = serve(packed)
+    manifest = read_manifest(ShardStore(server.root, tmp_path))
+    first, second = manifest.shards[:2]
+    bound = max(first.bytes, second.bytes)
+    store = ShardStore(server.root, tmp_path, bound / 1e9)
+    waits, sleep, turns = threading.Event(), time.sleep, []
+
+    def other(root, name, file, **options):
+        fetch(root, name, file, **options)
+        if name == first.file:  # again, and nothing has come yet when another wants room
+            file.truncate(0)
+            thread.start()
+            assert waits.wait(30)
+            fetch(root, name, file, **options)
+        turns.append(name)
+
+    def look(seconds):
+        waits.set()
+        sleep(seconds)
+
+    monkeypatch.setattr("imcomp.data.shards.store.time.sleep", look)
+    monkeypatch.setattr("imcomp.data.shards.store.fetch", other)
+    thread = threading.Thread(target=store.provide, args=(manifest, second))
+    store.provide(manifest, first)
+    thread.join(30)
+
+    assert turns == [first.file, second.file]  # the second waited for room
+    assert kept(tmp_path) == {Path(second.file).name}
+    assert not list(tmp_path.rglob("*.room"))
+
+
 def test_a_bound_below_a_shard_is_refused(packed, serve, tmp_path):
     store = ShardStore(serve(packed).root, tmp_path, 1e-9)
     manifest = read_manifest(store)
@@ -99,12 +132,13 @@ def test_what_a_killed_process_left_is_removed(packed, serve, tmp_path):
     manifest = read_manifest(store)
     folder = store.path(manifest, manifest.shards[0]).parent
     folder.mkdir(parents=True)
-    leftover = folder / ".99999.00003.bin"
-    leftover.write_bytes(b"half")
+    leftovers = [folder / ".99999.00003.bin", folder / ".99999.00003.bin.room"]
+    for leftover in leftovers:
+        leftover.write_bytes(b"half")
 
     store.provide(manifest, manifest.shards[0])
 
-    assert not leftover.exists()
+    assert not any(leftover.exists() for leftover in leftovers)
 
 
 def test_what_a_crash_of_the_machine_cut_short_is_fetched_again(packed, serve, tmp_path):
