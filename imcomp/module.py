@@ -17,7 +17,7 @@ from imcomp.filling import Context, check_context, fill, window_shown
 from imcomp.losses.summed import Terms, WeightedSum
 from imcomp.metrics import MeanOverPictures, hole_metrics
 from imcomp.models import build_network, decoder_parts_of
-from imcomp.schedules import build_schedule, count_steps
+from imcomp.schedules import build_schedule, count_steps, rescale
 from imcomp.sharing import mean_over_processes
 
 Phase = Literal["train", "val", "test"]
@@ -179,6 +179,19 @@ class InpaintingModule(pl.LightningModule):
                 "name": "lr",
             },
         }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the rate and the weight decay of this run, where the one that is resumed had others."""
+        if not checkpoint.get("optimizer_states"):
+            return  # weights alone
+        then = checkpoint["hyper_parameters"]
+        rates = [(self.lr, then["lr"]), (self.lr * self.decoder_lr, then["lr"] * then.get("decoder_lr", 1.0))]
+        state, schedule = checkpoint["optimizer_states"][0], checkpoint["lr_schedulers"][0]
+        # from a rate of 0 there is no way to another
+        factors = [now / before if before else 1.0 for now, before in rates[: len(state["param_groups"])]]
+        rescale(state, schedule, factors)
+        for group in state["param_groups"]:
+            group["weight_decay"] = self.weight_decay
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """The network's parameters; its decoder's apart where their rate is another."""

@@ -1,7 +1,7 @@
 """Learning-rate schedules: by epoch, or by optimiser step over the whole run."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -182,6 +182,20 @@ def build_schedule(options: Mapping[str, Any] | None) -> Schedule:
         return SCHEDULES[name](**given)
     except (TypeError, ValueError) as error:
         raise ValueError(f"scheduler {name!r}: {error}") from error
+
+
+def rescale(optimizer: Mapping[str, Any], schedule: dict[str, Any], factors: Sequence[float]) -> None:
+    """Multiply the rates in the saved states of an optimiser and of its schedule, as if they had begun with others.
+
+    Args:
+        optimizer: its ``state_dict()``.
+        schedule: its ``state_dict()``.
+        factors: one for each group of parameters.
+    """
+    for group, factor in zip(optimizer["param_groups"], factors, strict=True):
+        group.update({key: group[key] * factor for key in ("lr", "initial_lr", "max_lr", "min_lr") if key in group})
+    for key in schedule.keys() & {"base_lrs", "_last_lr"}:
+        schedule[key] = [rate * factor for rate, factor in zip(schedule[key], factors, strict=True)]
 
 
 def count_steps(trainer: pl.Trainer) -> int:

@@ -164,6 +164,25 @@ def test_a_finished_run_goes_on_in_a_longer_cycle(train_config, tmp_path):
     assert (state["last_epoch"], state["total_steps"]) == (8, 8)
 
 
+@pytest.mark.parametrize("name", sorted(SCHEDULES))
+def test_a_run_goes_on_with_another_rate_and_weight_decay(train_config, tmp_path, name):
+    options = (f"model/scheduler={name}", "+model.decoder_lr=0.5", "callbacks.early_stopping=null")
+    train(train_config(tmp_path, *QUICK, *options, "model.lr=1e-3", "trainer.max_epochs=2", run="whole"))
+    train(train_config(tmp_path, *QUICK, *options, "model.lr=1e-2", "trainer.max_epochs=1", "model.weight_decay=0.1"))
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+
+    train(train_config(tmp_path, *QUICK, *options, "model.lr=1e-3", f"resume={last}", "trainer.max_epochs=2"))
+
+    went_on, whole = (
+        torch.load(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"][0]
+        for run in ("run", "whole")
+    )
+    for one, other in zip(went_on["param_groups"], whole["param_groups"], strict=True):
+        assert one.keys() == other.keys()
+        assert all(one[key] == pytest.approx(other[key]) for key in one.keys() & {"lr", "initial_lr", "max_lr"})
+        assert one["weight_decay"] == other["weight_decay"] != 0.1
+
+
 @pytest.mark.parametrize("name", ["onecycle", "cosine"])
 def test_a_run_without_an_end_is_refused_in_one_line(train_config, tmp_path, name):
     cfg = train_config(tmp_path, *QUICK, f"model/scheduler={name}", "trainer.max_epochs=-1")
