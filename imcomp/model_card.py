@@ -110,8 +110,9 @@ def _read_evaluation(file: Path, checkpoint: str | Path) -> dict[str, Any]:
 def _table(evaluation: Mapping[str, Any]) -> str:
     pictures, entrants = evaluation["pictures"], evaluation["entrants"]
     split = f", {pictures['split']} split, seed {pictures['seed']}" if pictures.get("split") else ""
+    few = f" brought to {side}x{side}" if (side := pictures.get("resolution")) else ""
     what = (
-        f"{pictures['count']:,} pictures of {pictures['source']}, {pictures['part']}{split},"
+        f"{pictures['count']:,} pictures of {pictures['source']}{few}, {pictures['part']}{split},"
         f" holes {describe_mask(pictures['mask'])}:"
     )
     metrics = [key for key in _METRICS if all(key in one["scores"] for one in entrants.values())]

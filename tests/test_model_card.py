@@ -60,6 +60,15 @@ def test_all_that_is_known_is_told(tmp_path):
     assert "99" not in card  # another network's
 
 
+def test_pictures_that_were_brought_to_few_pixels_are_told_apart(tmp_path):
+    file = evaluation(tmp_path / "metrics.json", tmp_path / "best.ckpt")
+    content = json.loads(file.read_text())
+    content["pictures"]["resolution"] = 32
+    file.write_text(json.dumps(content))
+    card = write_card("my-signs", FACTS, CARD, "5.1 MB", read_evaluations([file], tmp_path / "best.ckpt"))
+    assert "7,980 pictures of gtsrb brought to 32x32, val, track split, seed 0, holes center (size 40):" in card
+
+
 def test_scores_of_a_self_ensemble_are_told_apart(tmp_path):
     file = evaluation(tmp_path / "metrics.json", tmp_path / "best.ckpt")
     content = json.loads(file.read_text())

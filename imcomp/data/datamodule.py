@@ -30,6 +30,7 @@ from imcomp.data.loading import (
 )
 from imcomp.data.mask_files import FolderMask
 from imcomp.data.masks import CenterMask, build_mask, mix_seeds
+from imcomp.data.resolution import LowResolution
 from imcomp.data.shards.loading import ShardDataset, ShardSampler
 from imcomp.data.shards.reading import ShardSource
 from imcomp.data.sources import Source, build_source
@@ -58,6 +59,8 @@ class InpaintingDataModule(pl.LightningDataModule):
         channels: 1 for grey, 3 for colour.
         size: height and width in pixels of every picture.
         fit: `stretch` or `crop`, see ``to_size``.
+        resolution: pixels of each side that pictures are brought to before they are brought to ``size``; None: as they
+            are.
         split: `random`, or `track` to keep each group of the source on one side; shards are split already, `packed`.
         val_fraction: share of validation in [0, 1); None where the split is packed.
         test_fraction: share of test in [0, 1); None the same.
@@ -86,6 +89,7 @@ class InpaintingDataModule(pl.LightningDataModule):
         channels: int = 1,
         size: int = 256,
         fit: Fit = "stretch",
+        resolution: int | None = None,
         split: str = "random",
         val_fraction: float | None = 0.3,
         test_fraction: float | None = 0.0,
@@ -112,8 +116,8 @@ class InpaintingDataModule(pl.LightningDataModule):
         ):
             if value not in choices:
                 raise InputError(f"data.{key}={value} is unknown; choose from {', '.join(map(str, choices))}")
-        for key, number in (("size", size), ("batch_size", batch_size)):
-            if number < 1:
+        for key, number in (("size", size), ("batch_size", batch_size), ("resolution", resolution)):
+            if number is not None and number < 1:
                 raise InputError(f"data.{key}={number} is no number of {key}; give at least 1")
         if not 0 < cache_gb < math.inf:
             raise InputError(f"data.cache_gb={cache_gb} is no size; give more than 0, or data.cache=off")
@@ -127,6 +131,7 @@ class InpaintingDataModule(pl.LightningDataModule):
         self.channels = channels
         self.size = size
         self.fit: Fit = fit
+        self.resolution = resolution
         self.split_by = split
         _check_fractions(split, val_fraction=val_fraction, test_fraction=test_fraction)
         self.val_fraction = val_fraction or 0.0
@@ -184,6 +189,13 @@ class InpaintingDataModule(pl.LightningDataModule):
 
     def _open(self) -> None:
         self.source = build_source(self.source_name, self.source_options, self.cache_dir, self.cache_gb)
+        if self.resolution is not None:
+            if isinstance(self.source, ShardSource):
+                raise InputError(
+                    f"data.resolution={self.resolution}: shards hold their pictures as they were packed; pack them with"
+                    " it"
+                )
+            self.source = LowResolution(self.source, self.resolution, self.fit)
         if self._paired is not None:
             self._paired.check_pairs(map(self.source.name, range(len(self.source))))
         self.split = self._split(self.source)

@@ -155,8 +155,9 @@ def _facts(comparison: Comparison) -> list[str]:
     pictures = comparison.pictures
     kind = "grey" if pictures["channels"] == 1 else "colour"
     split = ", ".join(f"{key}={pictures[key]}" for key in ("split", "seed", "val_fraction", "test_fraction"))
+    few = f", brought to {pictures['resolution']}x{pictures['resolution']} first" if pictures["resolution"] else ""
     lines = [
-        f"{kind}, {pictures['size']}x{pictures['size']}, fit={pictures['fit']}",
+        f"{kind}, {pictures['size']}x{pictures['size']}, fit={pictures['fit']}{few}",
         split,
         f"holes: {describe_mask(pictures['mask'])}, fixed by the seed and each picture's number",
     ]

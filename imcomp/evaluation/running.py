@@ -96,7 +96,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             "count": len(scored.positions),
             "part": options["part"],
             "limit": options["limit"],
-            **{key: datamodule.hparams[key] for key in ("source", "mask", *INHERITED)},
+            **{key: datamodule.hparams[key] for key in ("source", "mask", "resolution", *INHERITED)},
         }
         comparison = compare(
             *(scored, entrants, checkpoints),

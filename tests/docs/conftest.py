@@ -24,7 +24,7 @@ def workspace(tmp_path_factory):
     shutil.copytree(ROOT / "docs", place / "docs")  # some commands write there
     scenes = [f"SCENES/{letter}" for letter in "abcdef"]
     photographs = [f"PHOTOGRAPHS/{name}" for name in ("photos-1k", "bsds500/train", "bsds500/val")]
-    for folder in ("PICTURES", "PHOTOS", "BSDS500/val", "SIGNS32/00000", "photos", "HOLED", *photographs, *scenes):
+    for folder in ("PICTURES", "PHOTOS", "BSDS500/val", "photos", "HOLED", *photographs, *scenes):
         draw_pictures(place / folder, 12)
     for name in ("photo.png", "photo.jpg"):
         shade(0).save(place / name)

@@ -110,6 +110,13 @@ def test_a_self_ensemble_is_scored_and_told(config):
     assert any("self-ensemble" in note for note in both["entrants"]["best"]["notes"])
 
 
+def test_pictures_may_be_brought_to_few_pixels_first(config, tmp_path):
+    sharp, smooth = (evaluate(config("baselines=[rim_mean]", f"data.resolution={side}")) for side in ("null", 2))
+    assert means(smooth, "rim_mean")["mse"] < means(sharp, "rim_mean")["mse"]
+    assert [one["pictures"]["resolution"] for one in (sharp, smooth)] == [None, 2]
+    assert ", brought to 2x2 first" in (tmp_path / "report.md").read_text()
+
+
 def test_all_fill_the_same_pictures(config):
     pytest.importorskip("cv2")
     metrics = evaluate(config("limit=3", "mask=center", "mask.size=4", "baselines=[rim_mean,telea,navier_stokes]"))

@@ -3,6 +3,7 @@ import itertools
 import pytest
 import torch
 
+from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.data.loading import SPARE, ResumableLoader, ShareSampler, whole_batch
 from imcomp.data.shards.loading import ShardDataset, ShardSampler
 from imcomp.data.shards.packing import pack
@@ -172,3 +173,11 @@ def test_a_worker_tells_what_is_wrong_in_one_line(packed, serve, tmp_path):
 
     with pytest.raises(InputError, match=r"^http://127.0.0.1:\d+/train/\d+.bin is not there; give another data.root"):
         next(iter(broken))
+
+
+def test_packed_pictures_have_the_resolution_they_were_packed_with(packed):
+    options = {"split": "packed", "val_fraction": None, "test_fraction": None, "root": str(packed)}
+    datamodule = InpaintingDataModule("stream", {"name": "center", "size": 2}, size=8, resolution=4, **options)
+
+    with pytest.raises(InputError, match=r"^data\.resolution=4: shards hold .*; pack them with it$"):
+        datamodule.setup()
