@@ -44,7 +44,8 @@ class InpaintingModule(pl.LightningModule):
             numbers are the same to rounding.
         decoder_lr: learning rate of the network's decoder, as a factor of ``lr``; see ``decoder_parts_of``.
         context: how many pixels round the hole the network is shown where all pictures have it in the same place:
-            `reach` for all that count, a number for so many, None for the whole picture; see ``fill``.
+            `reach` for all that count, a number for so many, None for the whole picture; see ``fill``. Where the loss
+            scores the whole picture, a number becomes `reach`.
         loss: keys of ``LOSSES``, each with its weight or its options, see ``WeightedSum``; None is ``{"mse": 1.0}``.
         network_options: the network's own keywords. With ``mask_channel=True`` it is shown the mask too, and can tell a
             hole from black; `gated` is by default.
@@ -70,6 +71,9 @@ class InpaintingModule(pl.LightningModule):
         **network_options: Any,
     ) -> None:
         super().__init__()
+        weighted = WeightedSum({"mse": 1.0} if loss is None else loss)
+        if weighted.everywhere and check_context(context) is not None:
+            context = "reach"  # the loss scores the whole picture, which is then computed: it stands for the window too
         self.save_hyperparameters()
         if optimizer not in OPTIMIZERS:
             raise ValueError(f"unknown optimizer {optimizer!r}; choose from {', '.join(sorted(OPTIMIZERS))}")
@@ -87,12 +91,7 @@ class InpaintingModule(pl.LightningModule):
             self.network = self.network.to(memory_format=torch.channels_last)
         self.in_channels = in_channels
         self.context = check_context(context)
-        self.loss = WeightedSum({"mse": 1.0} if loss is None else loss)
-        if self.loss.everywhere and context not in (None, "reach"):
-            raise ValueError(
-                f"context={context} shows the network a part of the picture, and loss.*.known above 0 scores all of it;"
-                " give model.context=reach, or null"
-            )
+        self.loss = weighted
         self.train_metrics = hole_metrics("train/")
         self.val_metrics = hole_metrics("val/")
         self.test_metrics = hole_metrics("test/")
@@ -186,7 +185,7 @@ class InpaintingModule(pl.LightningModule):
             return  # weights alone
         then = checkpoint["hyper_parameters"]
         rates = [(self.lr, then["lr"]), (self.lr * self.decoder_lr, then["lr"] * then.get("decoder_lr", 1.0))]
-        state, schedule = checkpoint["optimizer_states"][0], checkpoint["lr_schedulers"][0]
+        state, schedule = checkpoint["optimizer_states"][0], next(iter(checkpoint["lr_schedulers"]), {})
         # from a rate of 0 there is no way to another
         factors = [now / before if before else 1.0 for now, before in rates[: len(state["param_groups"])]]
         rescale(state, schedule, factors)

@@ -125,10 +125,13 @@ def train_config(tmp_path_factory):
     tiny = ["data=folder", f"data.root={pictures}", "~data.count", "~data.frames_per_track", "data.val_fraction=0.2"]
     tiny += ["data.size=32", "mask.size=8", "model.channels=[4,8]"]
     setup = ["debug=fast", "trainer=cpu", "perf=plain"]  # the same numbers on every machine
+    network = {"model": "autoencoder", "callbacks": "default"}  # the plainest, unless a test has another
 
     def composed(root, *overrides, run="run", small=True):
         folders = [f"paths.outputs={root}", f"paths.output_dir={root / run}"]
         with initialize_config_dir(str(config_dir())):
-            return compose("train", [*setup, *(tiny if small else []), *folders, *overrides])
+            given = {override.partition("=")[0] for override in overrides}
+            plain = [f"{key}={name}" for key, name in network.items() if not given & {key, "experiment"}]
+            return compose("train", [*setup, *plain, *(tiny if small else []), *folders, *overrides])
 
     return composed

@@ -356,7 +356,9 @@ class TestLoss:
         assert module.window((64, 64), Box(30, 30, 34, 34)) == window
         assert module.window((64, 64), None) == Box(0, 0, 64, 64)
 
-    def test_known_pixels_are_all_there_are(self):
-        module = InpaintingModule(loss={"l1": {"known": 0.1}}, context="reach", **SMALL)
+    @pytest.mark.parametrize(("context", "kept"), [("reach", "reach"), (4, "reach"), (None, None)])
+    def test_known_pixels_are_all_there_are(self, context, kept):
+        module = InpaintingModule(loss={"l1": {"known": 0.1}}, context=context, **SMALL)
 
         assert module.window((512, 512), Box(30, 30, 34, 34)) == Box(0, 0, 512, 512)
+        assert module.context == module.hparams.context == kept  # and so it is used

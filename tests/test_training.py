@@ -333,7 +333,6 @@ class TestInit:
         (["loss.mse.weight=-1"], "loss.mse=-1 is no weight; give a number of at least 0"),
         (["+loss.mse.kown=1"], "unknown key loss.mse.kown; did you mean loss.mse.known?"),
         (["loss.mse.weight=0"], "the loss has no part; give loss=mse, or a weight above 0 to one of its parts"),
-        (["loss.mse.known=1", "model.context=4"], "context=4 shows the network a part of the picture"),
         (["loss=ssim", "loss.ssim.window=4"], "loss.ssim: window=4 has no middle"),
         (["loss=adversarial", "loss.adversarial.layers=0"], "loss.adversarial.layers=0 is too small; give at least 1"),
         (["loss=perceptual", "loss.perceptual.weights=a.pth"], "loss.perceptual.weights=a.pth: no such file; give"),

@@ -26,10 +26,12 @@ VALIDATION = 0.1
 def compose_train(protocol: Protocol, overrides: Sequence[str], output_dir: Path) -> DictConfig:
     """Compose the config of a run on the protocol's pictures that writes into ``output_dir``, and its cache, alone.
 
-    Overrides win; an experiment among them has batches of its own size.
+    Overrides win; an experiment among them has batches of its own size, and its own network.
     """
     values: dict[str, object] = {
         "data": "folder",
+        "model": "autoencoder",
+        "callbacks": "default",
         "data.root": protocol.folder,
         "data.fit": "stretch",
         "data.split": "random",
@@ -44,7 +46,7 @@ def compose_train(protocol: Protocol, overrides: Sequence[str], output_dir: Path
         "test": "false",
     }
     given = {override.partition("=")[0] for override in overrides}
-    left = given | ({"data.batch_size"} if "experiment" in given else set())
+    left = given | ({"data.batch_size", "model", "callbacks"} if "experiment" in given else set())
     if "data" in given:  # another source, with options of its own
         left |= {"data.root", "data.fit", "data.split", "data.val_fraction"}
     own = [f"{key}={quoted(value)}" for key, value in values.items() if key not in left]

@@ -24,7 +24,7 @@ COMMANDS = collect()
 STANDS_FOR = {
     r"\bckpt=PATH\b": "ckpt=best.ckpt",
     r"(experiment=photos\b.*)\binit=FIRST\b": r"\1init=photos-fast",
-    r"\binit=(FIRST|SECOND)\b": "init=gtsrb-fast",
+    r"\binit=(FIRST|SECOND|THIRD)\b": "init=best.ckpt",
     r"\bcheck_val_every_n_epoch=\d+": "check_val_every_n_epoch=1",
     r"=PATH\b": "=PICTURES",
     r"\bdata_root=PICTURES\b": "data_root=data",

@@ -25,8 +25,8 @@ def test_values_and_options_are_told_apart():
 
 
 def test_an_experiment_is_spelled_out():
-    changes, choices = changes_of(["sweep=optuna", "experiment=fast", "model.channels=[8,16]"], "train")
-    assert choices["model"] == "fast"
-    assert choices["callbacks"] == "ema"
-    assert changes["model"] == {"channels": [8, 16], "stem": 8, "context": 44}
-    assert changes["trainer"]["max_epochs"] == 4
+    changes, choices = changes_of(["sweep=optuna", "experiment=reference", "model.channels=[8,16]"], "train")
+    assert choices["model"] == "autoencoder"
+    assert choices["callbacks"] == "default"
+    assert changes["model"] == {"channels": [8, 16], "context": None}
+    assert changes["trainer"]["max_epochs"] == 100
