@@ -191,7 +191,7 @@ def test_a_sweep_on_two_machines_under_torchrun(one, train_config, tmp_path, fre
     config = train_config(one[0], *SETTINGS)
     arguments = ["trainer=ddp_cpu", "debug=fast", "perf=plain", *SETTINGS[:-1], "model.init=default,xavier", "-m"]
     arguments += ["data=folder", f"data.root={config.data.root}", "~data.count=120", "~data.frames_per_track=4"]
-    arguments += ["data.size=32", "mask.size=8", "model.channels=[4,8]"]
+    arguments += ["data.size=32", "mask.size=8", "model=autoencoder", "callbacks=default", "model.channels=[4,8]"]
     arguments += [f"paths.outputs={tmp_path}", f"hydra.sweep.dir={tmp_path}/sweep"]
     groups = [
         subprocess.Popen(
