@@ -419,6 +419,8 @@ class Program:
     SETTINGS = (
         "debug=fast",
         "trainer=cpu",
+        "model=autoencoder",
+        "callbacks=default",
         "model.dropout=0.1",
         "trainer.max_epochs=3",
         "trainer.limit_train_batches=13",

@@ -42,7 +42,8 @@ def _overrides(shared: Path) -> list[str]:
         *("debug=fast", "trainer=cpu", "perf=plain", "logger=csv"),
         *("data=folder", f"data.root={shared / 'pictures'}", "~data.count=120", "~data.frames_per_track=4"),
         *("data.val_fraction=0.2", f"data.size={_SIZE}", "mask.size=24", "model.channels=[8,16]", "data.cache=off"),
-        *("model.dropout=0.1", "trainer.limit_train_batches=1.0", "callbacks.progress=null"),
+        *("model=autoencoder", "callbacks=default", "model.dropout=0.1"),
+        *("trainer.limit_train_batches=1.0", "callbacks.progress=null"),
     ]
 
 
