@@ -185,7 +185,8 @@ class InpaintingModule(pl.LightningModule):
             return  # weights alone
         then = checkpoint["hyper_parameters"]
         rates = [(self.lr, then["lr"]), (self.lr * self.decoder_lr, then["lr"] * then.get("decoder_lr", 1.0))]
-        state, schedule = checkpoint["optimizer_states"][0], next(iter(checkpoint["lr_schedulers"]), {})
+        state: dict[str, Any] = checkpoint["optimizer_states"][0]
+        schedule: dict[str, Any] = next(iter(checkpoint["lr_schedulers"]), {})
         # from a rate of 0 there is no way to another
         factors = [now / before if before else 1.0 for now, before in rates[: len(state["param_groups"])]]
         rescale(state, schedule, factors)
