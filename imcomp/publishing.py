@@ -24,19 +24,8 @@ from imcomp.weight_files import write_weight_file
 from imcomp.weights import flush_denormals
 
 _DATA_OPTIONS = (
-    *(
-        "source",
-        "part",
-        "mask",
-        "channels",
-        "size",
-        "fit",
-        "resolution",
-        "split",
-        "val_fraction",
-        "test_fraction",
-        "seed",
-    ),
+    *("source", "part", "mask", "channels", "size", "fit", "resolution"),
+    *("split", "val_fraction", "test_fraction", "seed"),
     *("count", "frames_per_track", "group_regex"),
 )
 """What published weights say of their data: which pictures, and nothing of the machine they lay on."""
