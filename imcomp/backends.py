@@ -33,7 +33,7 @@ class Program(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        for name in ("multiple", "reach", "takes_box", "takes_mask"):
+        for name in ("mean", "std", "multiple", "reach", "takes_box", "takes_mask"):
             if hasattr(network, name):
                 setattr(self, name, getattr(network, name))
         self.programs: dict[tuple[torch.Size, Box | None], Run] = {}

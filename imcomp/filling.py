@@ -51,7 +51,8 @@ def fill(
         there = box and box.mirror(image.shape[-1])
         mirrored = fill(network, image.flip(-1), mask.flip(-1), there, context=context).flip(-1)
         return (fill(network, image, mask, box, context=context) + mirrored) / 2
-    shown = image * (1 - mask)
+    mean, std = getattr(network, "mean", 0.0), getattr(network, "std", 1.0)
+    shown = (image - mean) / std * (1 - mask)
     if getattr(network, "takes_mask", False):
         shown = torch.cat([shown, mask], dim=1)
     output: Tensor
@@ -65,7 +66,7 @@ def fill(
         output = network(shown, box)
     else:
         output = windowed(plain, shown, box, getattr(network, "reach", None))
-    return output
+    return output.to(image.dtype) * std + mean
 
 
 def window_shown(

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imcomp.config import check_arguments
 from imcomp.errors import InputError
-from imcomp.module import OPTIMIZERS
+from imcomp.optimizers import OPTIMIZERS
 from imcomp.perf import Perf, can_fuse, fastest_precision, find_device, set_arithmetic
 from imcomp.processes import Environment
 
@@ -70,7 +70,7 @@ def describe_arithmetic(cfg: DictConfig) -> str:
     chosen = [
         str(cfg.trainer.precision),
         "channels last" if cfg.model.channels_last else "",
-        f"fused {optimizer}" if cfg.model.fused else optimizer,
+        f"fused {optimizer}" if cfg.model.fused and optimizer != "Muon" else optimizer,
         "compiled" if cfg.perf.compile else "",
     ]
     return ", ".join(filter(None, chosen))

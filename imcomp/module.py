@@ -1,6 +1,6 @@
 """The Lightning module: one network, one step for three phases, optimiser and schedule."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -17,12 +17,11 @@ from imcomp.filling import Context, check_context, fill, window_shown
 from imcomp.losses.summed import Terms, WeightedSum
 from imcomp.metrics import MeanOverPictures, hole_metrics
 from imcomp.models import build_network, decoder_parts_of
+from imcomp.optimizers import OPTIMIZERS, build_optimizer
 from imcomp.schedules import build_schedule, count_steps, rescale
 from imcomp.sharing import mean_over_processes
 
 Phase = Literal["train", "val", "test"]
-
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 class InpaintingModule(pl.LightningModule):
@@ -34,6 +33,8 @@ class InpaintingModule(pl.LightningModule):
         network: a key of ``NETWORKS``.
         in_channels: 1 for grey, 3 for colour.
         init: a key of ``INITS``.
+        mean: of the pictures as the network is shown them, see ``build_network``; holes are filled with it.
+        std: of the pictures.
         optimizer: a key of ``OPTIMIZERS``.
         lr: learning rate.
         weight_decay: the optimiser's.
@@ -59,6 +60,8 @@ class InpaintingModule(pl.LightningModule):
         network: str = "autoencoder",
         in_channels: int = 1,
         init: str = "default",
+        mean: float = 0.0,
+        std: float = 1.0,
         optimizer: str = "adam",
         lr: float = 1e-3,
         weight_decay: float = 0.0,
@@ -86,7 +89,9 @@ class InpaintingModule(pl.LightningModule):
         self.decoder_lr = decoder_lr
         self.schedule = build_schedule(scheduler)
         self.fused = fused
-        self.network = build_network(network, in_channels=in_channels, init=init, **network_options)
+        self.network = build_network(
+            network, in_channels=in_channels, init=init, mean=mean, std=std, **network_options
+        )
         if channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)
         self.in_channels = in_channels
@@ -162,11 +167,11 @@ class InpaintingModule(pl.LightningModule):
         Raises:
             InputError: a schedule over the whole run, and a run without an end.
         """
-        optimizer = OPTIMIZERS[self.optimizer_name](
-            self._parameter_groups(),
+        optimizer = build_optimizer(
+            *(self.optimizer_name, self.network, self._parameter_groups()),
             lr=self.lr,
             weight_decay=self.weight_decay,
-            fused=self.fused or None,  # not False, which forbids the kernels for several weights at once too
+            fused=self.fused,
         )
         schedule = self.schedule
         steps = count_steps(self.trainer) if schedule.interval == "step" else 0
@@ -188,7 +193,10 @@ class InpaintingModule(pl.LightningModule):
         state: dict[str, Any] = checkpoint["optimizer_states"][0]
         schedule: dict[str, Any] = next(iter(checkpoint["lr_schedulers"]), {})
         # from a rate of 0 there is no way to another
-        factors = [now / before if before else 1.0 for now, before in rates[: len(state["param_groups"])]]
+        factors = [now / before if before else 1.0 for now, before in rates]
+        # the optimiser may have divided the network's groups, each into as many
+        count = len(state["param_groups"])
+        factors = [factors[index * len(self._parameter_groups()) // count] for index in range(count)]
         rescale(state, schedule, factors)
         for group in state["param_groups"]:
             group["weight_decay"] = self.weight_decay

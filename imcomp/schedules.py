@@ -64,7 +64,8 @@ class OneCycle:
         pct_start: fraction of the run that goes up, in [0, 1).
         div_factor: the first rate is so many times below the highest.
         final_div_factor: the last rate is so many times below the first.
-        cycle_momentum: momentum, or Adam's first beta, goes from 0.95 down to 0.85 and up again, against the rate.
+        cycle_momentum: momentum, or Adam's first beta, goes from 0.95 down to 0.85 and up again, against the rate;
+            Muon's stays.
     """
 
     pct_start: float = 0.1
@@ -93,7 +94,7 @@ class OneCycle:
             pct_start=pct_start,
             div_factor=self.div_factor,
             final_div_factor=self.final_div_factor,
-            cycle_momentum=self.cycle_momentum,
+            cycle_momentum=self.cycle_momentum and bool({"betas", "momentum"} & optimizer.defaults.keys()),
         )
 
 

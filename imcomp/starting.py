@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -27,9 +28,10 @@ def load_weights(module: InpaintingModule, path: str | Path, only: str | None = 
         only: `decoder` for that part of the network alone; None for all of it.
 
     Raises:
-        InputError: not a checkpoint, of a network of another shape, or no such part.
+        InputError: not a checkpoint, of a network of another shape or on another scale, or no such part.
     """
-    weights = read_checkpoint(path)["state_dict"]
+    checkpoint = read_checkpoint(path)
+    weights = checkpoint["state_dict"]
     if only not in (None, "decoder"):
         raise InputError(f"init_only={only} is unknown; choose decoder, or null for all")
     wanted = {f"network.{key}": value for key, value in module.network.state_dict().items()}
@@ -44,6 +46,7 @@ def load_weights(module: InpaintingModule, path: str | Path, only: str | None = 
             f"{path} holds another network: its {surplus[0]} has no place here; give model=... and model.* as it was"
             " trained"
         )
+    _check_scale(module, checkpoint["hyper_parameters"], path)
     further = _further_blocks(module, wanted.keys() - weights.keys())
     wanted = {key: value for key, value in wanted.items() if not key.startswith(tuple(further))}
     _check_weights(wanted, weights, path)
@@ -52,6 +55,16 @@ def load_weights(module: InpaintingModule, path: str | Path, only: str | None = 
         block.become_identity()
     if further:
         log.info("%s of the network's blocks are not in %s and begin as the identity", len(further), path)
+
+
+def _check_scale(module: InpaintingModule, trained: Mapping[str, Any], path: str | Path) -> None:
+    given = [module.network.mean, module.network.std]
+    mean, std = trained.get("mean", 0.0), trained.get("std", 1.0)
+    if given != [mean, std]:
+        raise InputError(
+            f"{path} was trained on pictures of model.mean={mean:g} and model.std={std:g}, not {given[0]:g} and"
+            f" {given[1]:g}; give model.mean={mean:g} model.std={std:g}"
+        )
 
 
 def _further_blocks(module: InpaintingModule, missing: Collection[str]) -> dict[str, ResidualBlock]:
