@@ -89,9 +89,7 @@ class InpaintingModule(pl.LightningModule):
         self.decoder_lr = decoder_lr
         self.schedule = build_schedule(scheduler)
         self.fused = fused
-        self.network = build_network(
-            network, in_channels=in_channels, init=init, mean=mean, std=std, **network_options
-        )
+        self.network = build_network(network, in_channels=in_channels, init=init, mean=mean, std=std, **network_options)
         if channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)
         self.in_channels = in_channels
@@ -209,7 +207,10 @@ class InpaintingModule(pl.LightningModule):
         groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
         for name, parameter in self.network.named_parameters():
             groups[name.startswith(decoder)].append(parameter)
-        return [{"params": groups[0]}, {"params": groups[1], "lr": self.lr * self.decoder_lr}]
+        return [
+            {"params": groups[0], "name": "encoder"},
+            {"params": groups[1], "name": "decoder", "lr": self.lr * self.decoder_lr},
+        ]
 
     def configure_gradient_clipping(
         self,

@@ -10,7 +10,7 @@ from torch import nn
 from imcomp.errors import InputError
 
 ParameterGroup = dict[str, Any]
-"""Parameters as ``params``, and what is other for them, such as ``lr``."""
+"""Parameters as ``params``, and what is other for them, such as ``lr``; ``name`` is what its rate is logged under."""
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -46,16 +46,21 @@ def build_optimizer(
     hidden = _hidden_weights(network)
     divided: list[ParameterGroup] = []
     for group in groups:
+        own_name = [group["name"]] if "name" in group else []
         for use_muon in (True, False):
-            params = [parameter for parameter in group["params"] if (id(parameter) in hidden) == use_muon]
-            divided.append({"lr": lr, "weight_decay": weight_decay, **group, "params": params, "use_muon": use_muon})
+            part = {
+                "params": [parameter for parameter in group["params"] if (id(parameter) in hidden) == use_muon],
+                "name": "_".join([*own_name, "hidden" if use_muon else "rest"]),
+                "use_muon": use_muon,
+            }
+            divided.append({"lr": lr, "weight_decay": weight_decay} | group | part)
     return Muon(divided, use_adjusted_lr=True)
 
 
 def _hidden_weights(network: nn.Module) -> set[int]:
     """The ids of the weights between the first and the last that have rows and columns."""
     matrices = [id(parameter) for parameter in network.parameters() if parameter.ndim > 1]
-    if len(matrices) < 3:  # noqa: PLR2004  # first, hidden, last
+    if len(matrices) < 3:  # first, hidden, last
         raise InputError(
             "model.optimizer=muon finds no hidden weights that are matrices (trainer=fsdp deals them out as lists of"
             " numbers); give model.optimizer=adamw"

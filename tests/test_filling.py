@@ -154,3 +154,32 @@ def test_a_self_ensemble_is_the_mean_with_the_mirrored_pictures_fill(name, conte
     whole = (fill(network, image, mask) + fill(network, image.flip(-1), mask.flip(-1)).flip(-1)) / 2
     output = fill(network, image, mask, context and box, context=context, self_ensemble=True)
     torch.testing.assert_close(output, box.crop(whole) if context else whole, atol=1e-5, rtol=1e-4)
+
+
+@every_network
+@torch.no_grad()
+def test_a_network_on_another_scale_is_shown_and_asked_on_it(name):
+    plain, scaled = build(name), build(name, mean=0.25, std=0.5)
+    image, mask = pictures(BOXES[0])
+    shown = []
+    scaled.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
+
+    filled = fill(scaled, image, mask)
+
+    expected = (image - 0.25) / 0.5 * (1 - mask)
+    torch.testing.assert_close(shown[0][:, :1], expected)
+    given = torch.cat([expected, mask], dim=1) if scaled.takes_mask else expected
+    torch.testing.assert_close(filled, plain(given) * 0.5 + 0.25)
+    part = fill(scaled, image, mask, BOXES[0], context="reach")
+    torch.testing.assert_close(part, BOXES[0].crop(filled), atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_half_precision_is_brought_back_in_full():
+    network = build("fast", mean=0.45, std=0.225)
+    image, mask = pictures(BOXES[0])
+
+    with torch.autocast("cpu", torch.bfloat16):
+        filled = fill(network, image, mask)
+
+    assert filled.dtype == torch.float32

@@ -81,7 +81,7 @@ class TestForward:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'; choose from adam, adamw"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'; choose from adam, adamw, muon"),
         ({"scheduler": {"name": "line"}}, "unknown scheduler 'line'; choose from constant, cosine, onecycle, step"),
         ({"scheduler": {"step_size": 30}}, "unknown scheduler None; choose from constant"),
         ({"scheduler": {"name": "step", "stepsize": 30}}, "scheduler 'step' has no option 'stepsize'"),

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from imcomp.errors import InputError
+from imcomp.optimizers import build_optimizer
 from imcomp.schedules import SCHEDULES, build_schedule
 from imcomp.training import train
 
@@ -94,6 +95,21 @@ class TestOneCycle:
         assert optimizer.param_groups[0]["lr"] == before
 
 
+@pytest.mark.parametrize("cycle", [False, True])
+def test_one_cycle_leaves_a_momentum_that_it_does_not_know(cycle):
+    network = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(3)))
+    groups = [{"params": list(network.parameters())}]
+    optimizer = build_optimizer("muon", network, groups, lr=1.0, weight_decay=0.0, fused=False)
+    momentum = optimizer.param_groups[0]["momentum"]
+
+    schedule = build_schedule({"name": "onecycle", "cycle_momentum": cycle}).over(optimizer, 10)
+    optimizer.step()
+    schedule.step()
+
+    assert optimizer.param_groups[0]["momentum"] == momentum
+    assert optimizer.param_groups[0]["lr"] == optimizer.param_groups[1]["lr"] == rates({"name": "onecycle"}, 10)[1]
+
+
 def test_none_is_constant():
     assert rates(None, 3) == rates({"name": "constant"}, 3) == [1.0] * 4
 
@@ -164,9 +180,11 @@ def test_a_finished_run_goes_on_in_a_longer_cycle(train_config, tmp_path):
     assert (state["last_epoch"], state["total_steps"]) == (8, 8)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
-def test_a_run_goes_on_with_another_rate_and_weight_decay(train_config, tmp_path, name):
-    options = (f"model/scheduler={name}", "+model.decoder_lr=0.5", "callbacks.early_stopping=null")
+def test_a_run_goes_on_with_another_rate_and_weight_decay(train_config, tmp_path, name, optimizer):
+    options = (f"model/scheduler={name}", f"model.optimizer={optimizer}", "+model.decoder_lr=0.5")
+    options += ("callbacks.early_stopping=null",)
     train(train_config(tmp_path, *QUICK, *options, "model.lr=1e-3", "trainer.max_epochs=2", run="whole"))
     train(train_config(tmp_path, *QUICK, *options, "model.lr=1e-2", "trainer.max_epochs=1", "model.weight_decay=0.1"))
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"

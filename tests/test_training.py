@@ -321,7 +321,7 @@ class TestInit:
         (["data.size=30"], "data.size=30 is not a multiple of 4, which this network needs; give 28 or 32"),
         (["data.size=3", "mask.size=2"], "data.size=3 is not a multiple of 4, which this network needs; give 4"),
         (["mask.name=star"], "mask.name=star is unknown; choose from "),
-        (["model.optimizer=sgd"], "unknown optimizer 'sgd'; choose from adam, adamw"),
+        (["model.optimizer=sgd"], "unknown optimizer 'sgd'; choose from adam, adamw, muon"),
         (["trainer.max_epochs=many"], "trainer.max_epochs=many is a str; expected int or null"),
         (["init=nowhere.ckpt"], "no checkpoint nowhere.ckpt; give the path of a .ckpt file"),
         (["callbacks.early_stopping.patience=0"], "patience 0 would stop before the first epoch; give at least 1"),
@@ -345,6 +345,18 @@ def test_a_mistake_is_told_before_training(train_config, tmp_path, overrides, me
 
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "latest").exists()
+
+
+def test_weights_that_were_trained_on_another_scale_are_refused(train_config, tmp_path):
+    train(train_config(tmp_path, *QUIET, "model.mean=0.45", "model.std=0.225", run="first"))
+    first = tmp_path / "first" / "checkpoints" / "last.ckpt"
+
+    message = "was trained on pictures of model.mean=0.45 and model.std=0.225, not 0 and 1; give model.mean=0.45"
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        train(train_config(tmp_path, *QUIET, f"init={first}"))
+
+    assert "\n" not in str(caught.value)
+    train(train_config(tmp_path, *QUIET, "model.mean=0.45", "model.std=0.225", f"init={first}", run="second"))
 
 
 class TestLoss:
