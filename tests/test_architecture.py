@@ -24,7 +24,7 @@ ARROWS = {
     "losses.perceptual": {"errors", "losses"},
     "losses.summed": {"box", "errors", "losses"},
     "schedules": {"errors"},
-    "optimizers": {"errors"},
+    "optimizers": {"errors", "perf"},
     "averaging": set(),
     "perf": {"errors"},
     "report": {"pretrained"},

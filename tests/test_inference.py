@@ -228,7 +228,8 @@ def test_a_checkpoint_of_denormals_is_read_without_them(tmp_path):
 
 def test_which_options_only_train():
     network = inspect.signature(Autoencoder).parameters.keys()
-    module = inspect.signature(InpaintingModule).parameters.keys() - {"network", "mean", "std", "context", "network_options"}
+    computes = {"network", "mean", "std", "context", "network_options"}
+    module = inspect.signature(InpaintingModule).parameters.keys() - computes
     assert module - network == TRAINING_OPTIONS, "say in TRAINING_OPTIONS what a new option of the module is"
 
 

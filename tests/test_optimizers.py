@@ -2,12 +2,11 @@ from copy import deepcopy
 
 import pytest
 import torch
-from pytorch_optimizer import Muon
 
 from imcomp.errors import InputError
 from imcomp.models import NETWORKS, build_network
 from imcomp.module import InpaintingModule
-from imcomp.optimizers import build_optimizer
+from imcomp.optimizers import Muon, build_optimizer, orthogonalise
 
 SMALL = {"network": "fast", "channels": (8, 12), "stem": 2, "bottom_blocks": 0}
 
@@ -89,6 +88,57 @@ def test_a_network_without_hidden_weights_is_refused():
         build(network)
 
 
-def test_by_name_it_is_the_librarys():
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("shape", [(8, 20), (20, 8), (16, 16)])
+def test_in_either_precision_the_singular_values_come_near_one_and_the_directions_stay(monkeypatch, shape, precision):
+    monkeypatch.setattr("imcomp.optimizers.fastest_precision", lambda _: precision)
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+    result = orthogonalise(matrix)
+
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    turned = left.T @ result @ right.T
+    assert result.dtype == torch.float32
+    assert ((turned.diagonal() > 0.5) & (turned.diagonal() < 1.3)).all()
+    assert (turned - turned.diagonal().diag()).abs().max() < 0.05
+
+
+def test_the_rest_is_stepped_as_by_adamw():
+    ours, theirs = (torch.nn.Parameter(torch.linspace(-1, 1, 7)) for _ in range(2))
+    options = {"lr": 0.1, "weight_decay": 0.3}
+    muon = Muon([{"params": [ours]}], **options)
+    adamw = torch.optim.AdamW([theirs], betas=(0.9, 0.95), eps=1e-10, **options)
+
+    for index in range(5):
+        for parameter in (ours, theirs):
+            parameter.grad = torch.sin(torch.arange(7.0) + index)
+        muon.step()
+        adamw.step()
+
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_weights_without_a_gradient_stay():
+    network = build_network("fast", in_channels=1, channels=(8, 12), stem=2, bottom_blocks=0)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+
+    build(network, weight_decay=0.5).step()
+
+    torch.testing.assert_close([*network.parameters()], before, rtol=0, atol=0)
+
+
+def test_a_closure_is_called_and_its_loss_returned():
+    network = build_network("fast", in_channels=1, channels=(8, 12), stem=2, bottom_blocks=0)
+
+    def closure():
+        loss = network(torch.ones(1, 1, 8, 8)).square().mean()
+        loss.backward()
+        return loss
+
+    assert build(network).step(closure) > 0
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_by_name():
     module = InpaintingModule(optimizer="muon", scheduler={"name": "constant"}, **SMALL)
     assert isinstance(module.configure_optimizers()["optimizer"], Muon)
