@@ -64,15 +64,14 @@ class Muon(Optimizer):
         return loss
 
     def _orthogonal(self, gradient: Tensor, state: dict[str, Any]) -> Tensor:
-        average: Tensor = state.setdefault("momentum_buffer", torch.zeros_like(gradient))
+        average = _kept(state, "momentum_buffer", gradient)
         average.lerp_(gradient, 1 - self.momentum)
         matrix = gradient.lerp(average, self.momentum).flatten(1)
         # root mean square 0.2, which is about what AdamW's steps have
         return orthogonalise(matrix).reshape_as(gradient) * (0.2 * math.sqrt(max(matrix.shape)))
 
     def _adam(self, gradient: Tensor, state: dict[str, Any]) -> Tensor:
-        average: Tensor = state.setdefault("exp_avg", torch.zeros_like(gradient))
-        average_square: Tensor = state.setdefault("exp_avg_sq", torch.zeros_like(gradient))
+        average, average_square = _kept(state, "exp_avg", gradient), _kept(state, "exp_avg_sq", gradient)
         steps: int = state.get("step", 0) + 1
         state["step"] = steps
         beta, beta_square = self.betas
@@ -80,6 +79,14 @@ class Muon(Optimizer):
         average_square.lerp_(gradient.square(), 1 - beta_square)
         size = (average_square / (1 - beta_square**steps)).sqrt_().add_(self.eps)
         return average / (1 - beta**steps) / size
+
+
+def _kept(state: dict[str, Any], name: str, like: Tensor) -> Tensor:
+    """What a weight's state holds under a name, from 0 on."""
+    if name not in state:
+        state[name] = torch.zeros_like(like)
+    kept: Tensor = state[name]
+    return kept
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
