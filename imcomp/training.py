@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, ProgressBar
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -184,6 +184,9 @@ def _build(cfg: DictConfig, environment: Environment, config: str) -> _Run:
         if isinstance(callback, LastCheckpoint) and cfg.halve_on_oom:
             callback.unless = is_out_of_memory  # the next attempt goes on from an epoch's end
     loggers: list[Logger] = [build(node, f"logger.{key}") for key, node in cfg.logger.items() if node]
+    if "enable_progress_bar" not in cfg.trainer and not any(isinstance(entry, ProgressBar) for entry in callbacks):
+        # without one of ours, Lightning would put up its own
+        OmegaConf.update(cfg, "trainer.enable_progress_bar", False, force_add=True)
     company = Company(environment, config)
     plugins: list[Any] = [AtomicCheckpointIO(), environment]
     # the data module deals pictures out itself, each to one process

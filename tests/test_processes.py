@@ -26,7 +26,6 @@ SETTINGS = (
     "trainer.limit_val_batches=1.0",
     "logger=csv",
     "callbacks.progress=null",
-    "+trainer.enable_progress_bar=false",
     "model.init=default",
 )
 TWO = (*SETTINGS, "trainer=ddp_cpu")

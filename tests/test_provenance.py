@@ -8,7 +8,7 @@ import torch
 from imcomp.provenance import describe_data, differences, git_state, read_provenance, write_provenance
 from imcomp.training import train
 
-QUIET = ("logger=csv", "callbacks.progress=null", "+trainer.enable_progress_bar=false")
+QUIET = ("logger=csv", "callbacks.progress=null")
 
 
 class Pictures:

@@ -9,7 +9,7 @@ from imcomp.optimizers import build_optimizer
 from imcomp.schedules import SCHEDULES, build_schedule
 from imcomp.training import train
 
-QUICK = ("logger=csv", "callbacks.progress=null", "+trainer.enable_progress_bar=false", "trainer.limit_train_batches=4")
+QUICK = ("logger=csv", "callbacks.progress=null", "trainer.limit_train_batches=4")
 
 
 def scheduled(options, steps, lr=1.0):

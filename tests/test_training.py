@@ -21,7 +21,7 @@ from imcomp.losses import hole_mse
 from imcomp.module import InpaintingModule
 from imcomp.training import load_weights, train
 
-QUIET = ("logger=csv", "callbacks.progress=null", "+trainer.enable_progress_bar=false")
+QUIET = ("logger=csv", "callbacks.progress=null")
 
 
 def rows(folder):
@@ -125,6 +125,11 @@ class TestFiles:
         assert not (tmp_path / "run" / "tensorboard").exists()
         assert [int(row["step"]) for row in rows(tmp_path / "run") if row["train/loss"]] == [0, 1, 2, 3]
         assert len(logged(tmp_path / "run", "val/mse")) == 2
+
+    def test_without_a_progress_bar_nothing_is_drawn(self, train_config, tmp_path, capsys):
+        train(train_config(tmp_path, *QUIET, "trainer.max_epochs=1"))
+
+        assert capsys.readouterr().out == ""
 
     def test_pictures_left_out_are_listed(self, train_config, tmp_path, picture_folder):
         (picture_folder / "track1" / "broken.png").write_bytes(b"no picture")
