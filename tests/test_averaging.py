@@ -16,7 +16,7 @@ from imcomp.losses import hole_mse
 from imcomp.module import InpaintingModule
 from imcomp.training import load_weights, train
 
-QUICK = ("logger=csv", "callbacks.progress=null", "+trainer.enable_progress_bar=false", "trainer.limit_train_batches=4")
+QUICK = ("logger=csv", "callbacks.progress=null", "trainer.limit_train_batches=4")
 EMA_RUN = (*QUICK, "callbacks=ema", "model.lr=0.03")
 
 

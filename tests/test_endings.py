@@ -10,7 +10,7 @@ from imcomp.errors import RunEnded
 from imcomp.losses import masked_mse
 from imcomp.training import train
 
-QUIET = ("logger=csv", "callbacks.progress=null", "+trainer.enable_progress_bar=false")
+QUIET = ("logger=csv", "callbacks.progress=null")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from imcomp.models import NETWORKS
 from imcomp.pretraining import pretrain, read_curve
 from imcomp.training import load_weights, train
 
-QUIET = ("callbacks.progress=null", "+trainer.enable_progress_bar=false", "callbacks.early_stopping=null", "logger=csv")
+QUIET = ("callbacks.progress=null", "callbacks.early_stopping=null", "logger=csv")
 KEYS = "{epochs: 1, frozen_epochs: 1, decoder_lr: 0.5, keep_encoder: false, compare: true}"
 STAGED = (*QUIET, f"pretrain={KEYS}", "trainer.max_epochs=3")
 

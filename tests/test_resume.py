@@ -27,7 +27,6 @@ QUICK = (
     "trainer.limit_train_batches=4",
     "logger=csv",
     "callbacks.progress=null",
-    "+trainer.enable_progress_bar=false",
 )
 
 

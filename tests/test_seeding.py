@@ -6,7 +6,7 @@ from imcomp.errors import InputError
 from imcomp.seeding import draw_seed, read_seed
 from imcomp.training import train
 
-QUIET = ("logger=csv", "callbacks.progress=null", "+trainer.enable_progress_bar=false")
+QUIET = ("logger=csv", "callbacks.progress=null")
 
 
 def test_it_is_said_and_kept_and_repeats_the_run(train_config, tmp_path, caplog):

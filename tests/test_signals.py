@@ -8,7 +8,7 @@ from imcomp.module import InpaintingModule
 from imcomp.signals import StopOnSignal
 from imcomp.training import train
 
-QUIET = ("logger=csv", "callbacks.progress=null", "+trainer.enable_progress_bar=false")
+QUIET = ("logger=csv", "callbacks.progress=null")
 
 
 @pytest.fixture
