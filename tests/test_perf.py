@@ -10,7 +10,7 @@ from imcomp.module import InpaintingModule
 from imcomp.perf import can_fuse, compiled, fastest_precision, find_device, set_arithmetic
 from imcomp.training import train
 
-QUICK = "callbacks.progress=null"
+QUICK = ("callbacks.progress=null",)
 
 
 @pytest.fixture(autouse=True)
