@@ -1,7 +1,8 @@
 """Augmentation: each picture of a training batch is changed by a seed of its own before the hole is cut."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -42,6 +43,8 @@ class Augmentation:
         crop: side of a random square that is cut out, as a share of the picture's shorter side, up to 1.
         horizontal_flip: share of pictures that swap left and right.
         vertical_flip: share of pictures that swap top and bottom.
+        flip_regex: which pictures the two shares above are of: those in whose name it is found (``re.search``). The
+            others are never flipped. Empty: of all.
         scale: factor of the size.
         aspect: highest change of width to height: 0.07 is 7% wider to 7% higher.
         degrees: highest turn, to either side.
@@ -66,6 +69,7 @@ class Augmentation:
         crop: Range = None,
         horizontal_flip: float = 0.0,
         vertical_flip: float = 0.0,
+        flip_regex: str = "",
         scale: Range = None,
         aspect: float = 0.0,
         degrees: float = 0.0,
@@ -83,6 +87,7 @@ class Augmentation:
     ) -> None:
         self.crop = _range("crop", crop, 0.01, 1)
         self.flips = _number("horizontal_flip", horizontal_flip, 1), _number("vertical_flip", vertical_flip, 1)
+        self.flippable = _pattern("flip_regex", flip_regex) if any(self.flips) else None
         self.scale = _range("scale", scale, 0.1, 10)
         self.aspect = _number("aspect", aspect, 10)
         self.degrees = _number("degrees", degrees, 180)
@@ -113,17 +118,24 @@ class Augmentation:
     def _degrades(self) -> bool:
         return self.chance > 0 and any(getattr(self, key) is not None for key in _DEGRADATIONS)
 
-    def draw_warp(self, seeds: Tensor, image_size: tuple[int, int]) -> Warp:
+    def may_flip(self, names: Iterable[str]) -> Tensor | None:
+        """``(B,)`` bool, whether each of the pictures so named may be flipped; None where all may."""
+        return None if self.flippable is None else torch.tensor([bool(self.flippable.search(name)) for name in names])
+
+    def draw_warp(self, seeds: Tensor, image_size: tuple[int, int], flippable: Tensor | None = None) -> Warp:
         """Draw how pictures are moved about, for them and for what must move with them.
 
         Args:
             seeds: ``(B,)`` int64.
             image_size: height and width in pixels.
+            flippable: of `may_flip`, on the seeds' device; None where all may be flipped.
         """
         bits = _bits(seeds)
         horizontal, vertical = (
             uniform(bits[:, _DRAWS[key]], 0, 1) < share for key, share in zip(_FLIPS, self.flips, strict=True)
         )
+        if flippable is not None:
+            horizontal, vertical = horizontal & flippable, vertical & flippable
         if not self._has_affine:
             return Warp(horizontal, vertical, None)
         stretch = uniform(bits[:, _DRAWS["aspect"]], -1, 1) * math.log1p(self.aspect)
@@ -139,7 +151,9 @@ class Augmentation:
         )
         return Warp(horizontal, vertical, maps)
 
-    def __call__(self, pictures: Tensor, seeds: Tensor, window: Box | None = None) -> Tensor:
+    def __call__(
+        self, pictures: Tensor, seeds: Tensor, window: Box | None = None, flippable: Tensor | None = None
+    ) -> Tensor:
         """Change pictures.
 
         Args:
@@ -147,29 +161,30 @@ class Augmentation:
             seeds: ``(B,)`` int64 on the pictures' device.
             window: what of the result is wanted; None for all of it. The rest is not computed where that changes
                 nothing in the window.
+            flippable: as for `draw_warp`.
 
         Returns:
             ``(B, C, h, w)`` float32 in [0, 1], of the window's height and width.
         """
         bits = _bits(seeds)
+        size = pictures.shape[-2], pictures.shape[-1]
         if window is None or not self._degrades:
-            return self._change(pictures, seeds, bits, window)
+            return self._change(pictures, self.draw_warp(seeds, size, flippable), seeds, bits, window)
         # what degrades a picture reaches from one pixel to others: first the whole, then the window
         whole = torch.stack([self._chosen(key, bits) for key in _DEGRADATIONS]).any(dim=0)
         changed = torch.empty((*pictures.shape[:2], *window.shape), device=pictures.device)
         for part, region in ((whole, None), (~whole, window)):
-            image = self._change(pictures[part], seeds[part], bits[part], region)
+            how = self.draw_warp(seeds[part], size, None if flippable is None else flippable[part])
+            image = self._change(pictures[part], how, seeds[part], bits[part], region)
             changed[part] = image if region else window.crop(image)
         return changed
 
-    def _change(self, pictures: Tensor, seeds: Tensor, bits: Tensor, region: Box | None) -> Tensor:
-        size = pictures.shape[-2], pictures.shape[-1]
-        horizontal, vertical, maps = self.draw_warp(seeds, size)
+    def _change(self, pictures: Tensor, how: Warp, seeds: Tensor, bits: Tensor, region: Box | None) -> Tensor:
         if any(self.flips):
-            pictures = flip(pictures, horizontal, vertical)
+            pictures = flip(pictures, how.horizontal, how.vertical)
         mean = pictures.flatten(1).float().mean(dim=1) / 255 if self.contrast else torch.zeros_like(bits[:, 0])
-        if maps is not None:
-            image = warp(pictures.float().div_(255), maps, region)
+        if how.maps is not None:
+            image = warp(pictures.float().div_(255), how.maps, region)
         else:
             image = (region.crop(pictures) if region else pictures).float().div_(255)
         if pictures.shape[1] == 3 and (self.saturation or self.hue):
@@ -259,6 +274,15 @@ def _number(key: str, value: Any, highest: float) -> float:
     if not number or not 0 <= value <= highest:
         raise InputError(f"augment.{key}={value} is out of range; give a number from 0 to {highest:g}")
     return float(value)
+
+
+def _pattern(key: str, value: Any) -> re.Pattern[str] | None:
+    if not isinstance(value, str):
+        raise InputError(f"augment.{key}={value} is no regular expression; give a text, or '' for all pictures")
+    try:
+        return re.compile(value) if value else None
+    except re.error as error:
+        raise InputError(f"augment.{key} {value!r} is not a regular expression: {error}") from error
 
 
 def _checked(read: Any, key: str, value: Any, *bounds: float) -> Any:

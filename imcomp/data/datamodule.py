@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from imcomp.batch import Batch
 from imcomp.box import Box
-from imcomp.data.augment import build_augmentation, move
+from imcomp.data.augment import Augmentation, build_augmentation, move
 from imcomp.data.cache import CACHES, CACHES_AS, Cache, CacheAs, Kept, open_in_memory, open_on_disk
 from imcomp.data.crops import RandomCrop
 from imcomp.data.decoded import PictureFile
@@ -160,6 +160,7 @@ class InpaintingDataModule(pl.LightningDataModule):
         self.decoded: PictureFile | None = None
         self.window: Box | None = None
         """What of each picture a training batch is to hold; None for all of it."""
+        self._flippable: Tensor | None = None  # bool, for each picture of the source; None where all may be flipped
         self._decoding_tried = False  # Lightning calls `setup` again, and what did not fit will not fit then
         self.mask((size, size), torch.zeros(1, dtype=torch.int64))  # a hole that does not fit fails here, not later
 
@@ -198,12 +199,29 @@ class InpaintingDataModule(pl.LightningDataModule):
             self.source = LowResolution(self.source, self.resolution, self.fit)
         if self._paired is not None:
             self._paired.check_pairs(map(self.source.name, range(len(self.source))))
+        if self.augment is not None:
+            self._flippable = self._find_flippable(self.augment, self.source)
         self.split = self._split(self.source)
         log.info(
             "%s pictures of %s: %s train, %s validate, %s test (%s split, seed %s)",
             *(f"{len(self.source):,}", self.source_name, *(f"{len(part):,}" for part in self.split)),
             *(self.split_by, self.seed),
         )
+
+    @staticmethod
+    def _find_flippable(augment: Augmentation, source: Source) -> Tensor | None:
+        if augment.flippable is not None and isinstance(source, ShardSource):
+            raise InputError(
+                "augment.flip_regex needs every picture's name, which shards tell with the picture alone; give"
+                " augment.flip_regex='' to flip any picture, or augment.horizontal_flip=0 to flip none"
+            )
+        flippable = augment.may_flip(map(source.name, range(len(source))))
+        if flippable is not None and not flippable.any():
+            log.warning(
+                "augment.flip_regex is found in none of %s names, such as %r: no picture is flipped",
+                *(f"{len(source):,}", source.name(0)),
+            )
+        return flippable
 
     def _split(self, source: Source) -> Split:
         if isinstance(source, ShardSource) != (self.split_by == "packed"):
@@ -329,10 +347,14 @@ class InpaintingDataModule(pl.LightningDataModule):
             image = window.crop(pictures).float().div_(255)
         else:
             seeds = mix_seeds(seeds, _AUGMENTATION)
-            image = self.augment(pictures, seeds, window)
+            flippable = None
+            if self._flippable is not None:
+                self._flippable = self._flippable.to(indices.device)
+                flippable = self._flippable[indices]
+            image = self.augment(pictures, seeds, window, flippable)
             # a file may show what this very kind of picture loses; one file for all is a fixed place, as `center` is
             if isinstance(self.mask, FolderMask) and self.mask.mode != "fixed":
-                mask = move(mask, self.augment.draw_warp(seeds, size))
+                mask = move(mask, self.augment.draw_warp(seeds, size, flippable))
         return Batch(image, window.crop(mask), indices, box and box.within(window))
 
     def check_shares(self, processes: int) -> None:
