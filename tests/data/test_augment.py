@@ -76,6 +76,25 @@ def test_a_share_of_the_pictures_is_flipped(share):
     assert not how.vertical.any()
 
 
+@pytest.mark.parametrize("more", [{}, SIGNS, {"resolution": 8, "chance": 0.5}], ids=["alone", "signs", "degraded"])
+def test_pictures_without_the_name_are_changed_but_never_flipped(pictures, more):
+    flips, window = {"horizontal_flip": 1, "vertical_flip": 1}, Box(8, 4, 24, 36)
+    some = Augmentation(**flips, flip_regex="^19/", **more)
+    flippable = some.may_flip(["19/1", "20/19/2"] * 4)
+
+    out = some(pictures, SEEDS, window, flippable)
+
+    assert flippable.tolist() == [True, False] * 4
+    flipped, unflipped = (Augmentation(**given, **more)(pictures, SEEDS, window) for given in (flips, {}))
+    assert torch.equal(out, torch.where(flippable.view(-1, 1, 1, 1), flipped, unflipped))
+    assert not torch.allclose(flipped, unflipped, atol=0.05)
+
+
+def test_all_pictures_may_be_flipped_where_no_name_is_asked_for():
+    assert Augmentation(horizontal_flip=1).may_flip(["a", "b"]) is None
+    assert Augmentation(flip_regex="a").may_flip(["a", "b"]) is None  # and none is
+
+
 def test_numbers_are_within_their_ranges():
     how = Augmentation(scale=[0.5, 2], shift=0.1).draw_warp(torch.arange(4000), (100, 200))
     scale = 1 / how.maps[:, 0, 0]
@@ -156,6 +175,8 @@ def test_a_mask_that_would_leave_the_picture_stays():
         ({"resolution": 0}, r"augment\.resolution 0 is no range; give .* at least 1"),
         ({"noise": -0.1}, r"augment\.noise -0\.1 is no range"),
         ({"chance": float("nan")}, r"augment\.chance=nan"),
+        ({"horizontal_flip": 1, "flip_regex": "(19"}, r"augment\.flip_regex '\(19' is not a regular expression: miss"),
+        ({"vertical_flip": 1, "flip_regex": 19}, r"augment\.flip_regex=19 is no regular expression; give a text"),
         ({"flip": 0.5}, r"augment: .*flip"),
     ],
 )
@@ -164,6 +185,8 @@ def test_a_wrong_option_names_its_key(options, what):
         build_augmentation(options)
 
 
-@pytest.mark.parametrize("options", [None, {}, {"scale": None, "horizontal_flip": 0.0}, {"chance": 0.1}])
+@pytest.mark.parametrize(
+    "options", [None, {}, {"scale": None, "horizontal_flip": 0.0}, {"chance": 0.1}, {"flip_regex": "19"}]
+)
 def test_options_that_change_nothing_are_no_augmentation(options):
     assert build_augmentation(options) is None

@@ -366,6 +366,28 @@ def test_no_part_is_augmented_outside_of_training(noisy_folder, dot, part, cache
     assert all(same(*pair) for pair in pairs)
 
 
+def test_only_pictures_of_that_name_are_flipped(noisy_folder):
+    """Whatever their order, and their files' masks with them."""
+    mask = {"name": "folder", "root": str(noisy_folder), "mode": "paired"}
+    options = {"horizontal_flip": 1, "flip_regex": r"0[0-4]\.png"}
+    plain, some = (make(noisy_folder, mask, augment=given, batch_size=12, val_fraction=0) for given in (None, options))
+    pictures, index = next(iter(plain.train_dataloader()))
+
+    before, after = (datamodule.make_batch(pictures, index, epoch=0) for datamodule in (plain, some))
+
+    assert sorted(index.tolist()) != index.tolist()
+    for number, was, now, hole, moved in zip(
+        index.tolist(), before.image, after.image, before.mask, after.mask, strict=True
+    ):
+        assert torch.equal(now, was.flip(-1) if number < 5 else was)
+        assert torch.equal(moved, hole.flip(-1) if number < 5 else hole)
+
+
+def test_a_name_that_no_picture_has_is_told(noisy_folder, caplog):
+    make(noisy_folder, augment={"horizontal_flip": 1, "flip_regex": "sign"})
+    assert "augment.flip_regex is found in none of 12 names, such as '00.png': no picture is flipped" in caplog.text
+
+
 def test_augmentation_is_new_each_epoch_and_a_function_of_seed_epoch_and_picture(noisy_folder):
     datamodule = make(noisy_folder, augment=AUGMENT, batch_size=12, val_fraction=0)
     pictures, index = next(iter(datamodule.train_dataloader()))

@@ -181,3 +181,12 @@ def test_packed_pictures_have_the_resolution_they_were_packed_with(packed):
 
     with pytest.raises(InputError, match=r"^data\.resolution=4: shards hold .*; pack them with it$"):
         datamodule.setup()
+
+
+def test_packed_pictures_are_not_flipped_by_their_names(packed):
+    options = {"split": "packed", "val_fraction": None, "test_fraction": None, "root": str(packed)}
+    augment = {"horizontal_flip": 0.5, "flip_regex": "a"}
+    datamodule = InpaintingDataModule("stream", {"name": "center", "size": 2}, size=8, augment=augment, **options)
+
+    with pytest.raises(InputError, match=r"^augment\.flip_regex needs .*; give augment\.flip_regex='' to flip any"):
+        datamodule.setup()
