@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
 from pytorch_lightning.strategies import FSDPStrategy
 
+from imcomp.data.loading import recount
 from imcomp.states import PREVIOUS, keep_as
 
 log = logging.getLogger(__name__)
@@ -152,6 +153,19 @@ class LastCheckpoint(ModelCheckpoint):
             unfinished = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
             validation = fit_loop["epoch_loop.val_loop.batch_progress"]
             validation |= {"total": unfinished, "current": dict(unfinished), "is_last_batch": False}
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """In mid-epoch, count what Lightning has behind it in batches of the size that they have now."""
+        fit_loop = checkpoint["loops"]["fit_loop"]
+        batches, datamodule = fit_loop["epoch_loop.batch_progress"], trainer.datamodule  # type: ignore[attr-defined]
+        if batches["is_last_batch"] or datamodule is None:
+            return
+        for loader in fit_loop["state_dict"].get("combined_loader", []):
+            served, _ = recount(loader, datamodule.batch_size)
+            if served != loader["served"]:
+                batches["current"] |= dict.fromkeys(batches["current"], served)
 
 
 class TopCheckpoints(Checkpoint):

@@ -1,9 +1,14 @@
 """Writing so that a reader, or a crash, finds the old file or the new one and never half of one."""
 
+import hashlib
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_LONGEST = 255  # bytes of a name, on nearly every file system
+_BESIDE = re.compile(r"\.imcomp-(\d+)\.")
 
 
 @contextmanager
@@ -14,7 +19,7 @@ def atomic(path: Path) -> Iterator[Path]:
     write to has the same suffix, for writers that choose a format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    beside = name_beside(path)
     try:
         yield beside
         with beside.open("rb+") as file:
@@ -24,12 +29,24 @@ def atomic(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def name_beside(path: Path) -> Path:
+    """Where this process writes what is to become ``path``: hidden, in the same folder and with the same suffix."""
+    own = f".imcomp-{os.getpid()}."
+    if len(os.fsencode(own + path.name)) > _LONGEST:
+        return path.with_name(own + hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16] + path.suffix)
+    return path.with_name(own + path.name)
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process of this machine had begun to write in a folder or below it, with `atomic`."""
-    for beside in folder.rglob(".*.*"):
-        number = beside.name.split(".")[1]
-        if number.isdigit() and not _lives(int(number)):
-            beside.unlink(missing_ok=True)
+    """Remove what a killed process of this machine had begun to write in a folder or below it, see `name_beside`.
+
+    What may not be removed, such as another user's, stays.
+    """
+    for beside in folder.rglob(".imcomp-*.*"):
+        named = _BESIDE.match(beside.name)
+        if named and not _lives(int(named[1])) and beside.is_file():
+            with suppress(OSError):
+                beside.unlink()
 
 
 def _lives(process: int) -> bool:
@@ -37,7 +54,7 @@ def _lives(process: int) -> bool:
         return True
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # a number that no process has
         return False
     except OSError:
         return True

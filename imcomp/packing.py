@@ -1,13 +1,13 @@
 """The packing of a run's pictures as the config says: which, into what, and whether what is packed is whole."""
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from imcomp.data.datamodule import InpaintingDataModule
+from imcomp.data.loading import count_cores
 from imcomp.data.shards.checking import find_faults
 from imcomp.data.shards.jobs import Packing
 from imcomp.data.shards.manifest import FORMS, PARTS, Manifest
@@ -95,7 +95,7 @@ def _verify(root: str, cfg: "DictConfig", workers: int) -> Manifest:
 
 def _count(workers: int | str) -> int:
     if workers == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return count_cores()
     if not isinstance(workers, int) or workers < 1:
         raise InputError(f"workers={workers} is no number of processes; give auto, or at least 1")
     return workers

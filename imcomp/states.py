@@ -12,7 +12,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from imcomp.errors import InputError
-from imcomp.files import atomic
+from imcomp.files import atomic, name_beside
 from imcomp.weights import check_sums, flush_denormals, read_checkpoint
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def keep_as(file: Path, other: Path) -> None:
     """Give a file a second name, which takes the place of what had it; the first stays at every moment."""
     if not file.is_file():
         return
-    beside = other.with_name(f".{os.getpid()}.{other.name}")
+    beside = name_beside(other)
     try:
         beside.unlink(missing_ok=True)
         try:

@@ -16,6 +16,18 @@ torch.set_num_threads(1)  # on tiny tensors threads only wait for one another
 _REAL_PICTURES = Path(__file__).parents[2] / "shared" / "data" / "gtsrb-training.zip"
 
 
+@pytest.fixture
+def miniature_gtsrb(tmp_path):
+    """Two classes of two tracks of two frames; the tracks of both classes have the same numbers."""
+    root = tmp_path / "gtsrb" / "GTSRB"
+    frames = ("00000_00000", "00000_00001", "00001_00000", "00001_00001")
+    names = [f"Training/{label}/{frame}.ppm" for label in ("00000", "00007") for frame in frames]
+    for name in (*names, "Final_Test/Images/00000.ppm"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 3), "red").save(root / name)
+    return tmp_path
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory):
     """No run of a test writes to the checkout's ``data/cache``."""

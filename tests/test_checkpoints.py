@@ -143,6 +143,29 @@ class TestLastCheckpoint:
         weights, same = (one["state_dict"] for one in last)
         assert all(torch.equal(weights[key], same[key]) for key in weights)
 
+    @pytest.mark.parametrize("size", [2, 3, 8])
+    @pytest.mark.parametrize("steps", [3, 12])
+    def test_batches_of_another_size_go_on_with_the_next_picture(
+        self, train_config, tmp_path, monkeypatch, size, steps
+    ):
+        """Stopped in mid-epoch, and at an epoch's end: 48 pictures, in batches of 4 at first."""
+        seen = []
+        step = InpaintingModule.training_step
+
+        def training_step(self, batch, index):
+            if len(seen) == steps * 4 and self.trainer.datamodule.batch_size == 4:
+                raise KeyboardInterrupt
+            seen.extend((self.current_epoch, number) for number in batch.indices.tolist())
+            return step(self, batch, index)
+
+        monkeypatch.setattr(InpaintingModule, "training_step", training_step)
+        settings = ["logger=csv", "resume=auto", "trainer.limit_train_batches=1.0"]
+        with pytest.raises(SystemExit):
+            train(train_config(tmp_path, *settings, "data.batch_size=4"))
+        train(train_config(tmp_path, *settings, f"data.batch_size={size}"))
+
+        assert len(seen) == len(set(seen)) == 2 * 48
+
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="the limit is set in a forked process")
     def test_a_disk_that_is_really_full(self, tmp_path):
         """A limit on the size of files stands in for it: torch's writer gets an error of the system's."""

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,14 +54,54 @@ def test_text_is_utf8_with_unix_ends_and_folders_are_made(tmp_path):
     assert path.read_bytes() == b"\xce\xb1\n\xce\xb2\n"
 
 
-def test_what_a_killed_process_had_begun_is_removed(tmp_path):
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+@pytest.fixture
+def ended():
+    """The number of a process that is no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def left(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def test_what_a_killed_process_had_begun_is_removed(tmp_path, ended):
     (tmp_path / "a").mkdir()
-    for name in (f".{ended.pid}.a.txt", f"a/.{ended.pid}.b.png", f".{os.getppid()}.c.txt", ".hidden", "d.txt"):
+    for name in (f".imcomp-{ended}.a.txt", f"a/.imcomp-{ended}.b.png", ".imcomp-99999999999999.c.png"):
         (tmp_path / name).touch()
+    (tmp_path / f".imcomp-{os.getppid()}.c.txt").touch()  # the parent is at work still
 
     remove_leftovers(tmp_path)
 
-    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {f".{os.getppid()}.c.txt", ".hidden", "d.txt"}  # the parent is at work still
+    assert left(tmp_path) == {"a", f".imcomp-{os.getppid()}.c.txt"}
+
+
+def test_files_of_others_are_no_leftovers(tmp_path, ended):
+    names = {f".{ended}.notes.txt", ".20240101120000.jpg", ".imcomp-notes.txt", f"imcomp-{ended}.a.txt", ".hidden"}
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / f".imcomp-{ended}.d").mkdir()
+
+    remove_leftovers(tmp_path)
+
+    assert left(tmp_path) == {*names, f".imcomp-{ended}.d"}
+
+
+def test_a_leftover_that_may_not_be_removed_stays(tmp_path, ended, monkeypatch):
+    (tmp_path / f".imcomp-{ended}.a.txt").touch()
+
+    def refuse(path, *, missing_ok=False):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    remove_leftovers(tmp_path)
+    assert left(tmp_path) == {f".imcomp-{ended}.a.txt"}
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".png", "ä" * 120 + ".png"])
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path, name):
+    with atomic(tmp_path / name) as beside:
+        beside.write_text("new")
+        assert beside.suffix == ".png"
+    assert left(tmp_path) == {name}

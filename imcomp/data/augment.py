@@ -1,8 +1,9 @@
 """Augmentation: each picture of a training batch is changed by a seed of its own before the hole is cut."""
 
+import logging
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,8 @@ from imcomp.data.ranges import number_range, whole_range
 from imcomp.data.seeds import integers, mix_seeds, random_bits, uniform
 from imcomp.data.warps import affine_maps, flip, warp
 from imcomp.errors import InputError
+
+log = logging.getLogger(__name__)
 
 Range = Sequence[float] | float | None
 
@@ -118,9 +121,15 @@ class Augmentation:
     def _degrades(self) -> bool:
         return self.chance > 0 and any(getattr(self, key) is not None for key in _DEGRADATIONS)
 
-    def may_flip(self, names: Iterable[str]) -> Tensor | None:
-        """``(B,)`` bool, whether each of the pictures so named may be flipped; None where all may."""
-        return None if self.flippable is None else torch.tensor([bool(self.flippable.search(name)) for name in names])
+    def may_flip(self, names: Sequence[str]) -> Tensor | None:
+        """``(N,)`` bool, whether each of the pictures so named may be flipped; None where all may."""
+        if self.flippable is None:
+            return None
+        flippable = torch.tensor([bool(self.flippable.search(name)) for name in names])
+        if not flippable.any():
+            found = f"augment.flip_regex {self.flippable.pattern!r} is in none of {len(names):,} names"
+            log.warning("%s, such as %r: no picture is flipped", found, names[0])
+        return flippable
 
     def draw_warp(self, seeds: Tensor, image_size: tuple[int, int], flippable: Tensor | None = None) -> Warp:
         """Draw how pictures are moved about, for them and for what must move with them.

@@ -15,11 +15,13 @@ from typing import Literal
 import PIL
 import torch
 from filelock import FileLock, Timeout
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from imcomp.data.decoded import DamagedFile, PictureFile, file_bytes, write_pictures
 from imcomp.data.loading import prepare, start_worker, whole_batch
+from imcomp.data.pictures import UnreadablePicture, escaped
 from imcomp.data.progress import with_bar
 from imcomp.data.sources import Source
 from imcomp.data.transforms import Fit
@@ -99,8 +101,14 @@ class _Decoding(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         kept = self.kept
-        pictures = [prepare(kept.source.read(index), kept.channels, kept.size, kept.fit) for index in indices]
+        pictures = [prepare(self._read(index), kept.channels, kept.size, kept.fit) for index in indices]
         return torch.cat([picture.flatten() for picture in pictures]), torch.tensor([p.shape[1:] for p in pictures])
+
+    def _read(self, index: int) -> Image.Image:
+        try:
+            return self.kept.source.read(index)
+        except UnreadablePicture as error:
+            raise UnreadablePicture(f"{escaped(self.kept.source.name(index))}: {error}") from error
 
 
 def open_on_disk(kept: Kept, folder: Path, gigabytes: float, *, build: bool) -> PictureFile | None:

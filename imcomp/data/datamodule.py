@@ -2,8 +2,7 @@
 
 import logging
 import math
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from imcomp.batch import Batch
 from imcomp.box import Box
-from imcomp.data.augment import Augmentation, build_augmentation, move
+from imcomp.data.augment import build_augmentation, move
 from imcomp.data.cache import CACHES, CACHES_AS, Cache, CacheAs, Kept, open_in_memory, open_on_disk
 from imcomp.data.crops import RandomCrop
 from imcomp.data.decoded import PictureFile
@@ -24,6 +23,7 @@ from imcomp.data.loading import (
     PictureDataset,
     ResumableLoader,
     ShareSampler,
+    count_cores,
     place_among,
     start_worker,
     whole_batch,
@@ -34,7 +34,7 @@ from imcomp.data.resolution import LowResolution
 from imcomp.data.shards.loading import ShardDataset, ShardSampler
 from imcomp.data.shards.reading import ShardSource
 from imcomp.data.sources import Source, build_source
-from imcomp.data.splits import SPLITS, Part, Split, group_split, random_split
+from imcomp.data.splits import SPLITS, Part, Split, divide
 from imcomp.data.transforms import FITS, Fit
 from imcomp.errors import InputError
 
@@ -169,7 +169,7 @@ class InpaintingDataModule(pl.LightningDataModule):
         """Processes of a loader made now; `auto` depends on the cache and the device."""
         if isinstance(self.wanted_workers, int):
             return self.wanted_workers
-        cores = _cores() // (self.trainer.num_devices if self.trainer is not None else 1)  # for each process here
+        cores = count_cores() // (self.trainer.num_devices if self.trainer is not None else 1)  # for each process here
         if self.decoded is None or self.cache_as == "native":
             return min(max(cores - 1, 1), 8)
         device = self.trainer.strategy.root_device.type if self.trainer is not None else _best_device()
@@ -199,29 +199,19 @@ class InpaintingDataModule(pl.LightningDataModule):
             self.source = LowResolution(self.source, self.resolution, self.fit)
         if self._paired is not None:
             self._paired.check_pairs(map(self.source.name, range(len(self.source))))
-        if self.augment is not None:
-            self._flippable = self._find_flippable(self.augment, self.source)
+        if self.augment is not None and self.augment.flippable is not None:
+            if isinstance(self.source, ShardSource):
+                raise InputError(
+                    "augment.flip_regex needs every picture's name, which shards tell with the picture alone; give"
+                    " augment.flip_regex='' to flip any picture, or augment.horizontal_flip=0 to flip none"
+                )
+            self._flippable = self.augment.may_flip([*map(self.source.name, range(len(self.source)))])
         self.split = self._split(self.source)
         log.info(
             "%s pictures of %s: %s train, %s validate, %s test (%s split, seed %s)",
             *(f"{len(self.source):,}", self.source_name, *(f"{len(part):,}" for part in self.split)),
             *(self.split_by, self.seed),
         )
-
-    @staticmethod
-    def _find_flippable(augment: Augmentation, source: Source) -> Tensor | None:
-        if augment.flippable is not None and isinstance(source, ShardSource):
-            raise InputError(
-                "augment.flip_regex needs every picture's name, which shards tell with the picture alone; give"
-                " augment.flip_regex='' to flip any picture, or augment.horizontal_flip=0 to flip none"
-            )
-        flippable = augment.may_flip(map(source.name, range(len(source))))
-        if flippable is not None and not flippable.any():
-            log.warning(
-                "augment.flip_regex is found in none of %s names, such as %r: no picture is flipped",
-                *(f"{len(source):,}", source.name(0)),
-            )
-        return flippable
 
     def _split(self, source: Source) -> Split:
         if isinstance(source, ShardSource) != (self.split_by == "packed"):
@@ -237,34 +227,22 @@ class InpaintingDataModule(pl.LightningDataModule):
             self.val_fraction, self.test_fraction = (len(part) / len(source) for part in split[1:])
             return split
         try:
-            return self._divide(source, range(len(source)))
+            return divide(
+                len(source),
+                getattr(source, "part", lambda _: None),
+                source.group if self.split_by == "track" else None,
+                val_fraction=self.val_fraction,
+                test_fraction=self.test_fraction,
+                seed=self.seed,
+            )
         except ValueError as error:
             raise InputError(str(error)) from error
-
-    def _divide(self, source: Source, indices: Sequence[int]) -> Split:
-        """Give each picture to a part: the one that the source names, else by the split."""
-        part_of: Callable[[int], Part | None] = getattr(source, "part", lambda _: None)
-        given: dict[Part, list[int]] = {"train": [], "val": [], "test": []}
-        free: list[int] = []
-        for index in indices:
-            part = part_of(index)
-            (free if part is None else given[part]).append(index)
-        split = Split([], [], [])
-        fractions = {"val_fraction": self.val_fraction, "test_fraction": self.test_fraction, "seed": self.seed}
-        if free and self.split_by == "track":
-            split = group_split([source.group(index) for index in free], **fractions)  # type: ignore[arg-type]
-        elif free:
-            split = random_split(len(free), **fractions)  # type: ignore[arg-type]
-        whole = [[free[position] for position in getattr(split, part)] + numbers for part, numbers in given.items()]
-        if not whole[0]:
-            raise ValueError("no picture is to be trained on; give data.sources one of use: train or split")
-        return Split(*whole)
 
     def _open_decoded(self, *, build: bool) -> PictureFile | None:
         assert self.source is not None
         if self.cache == "off" or (self.cache == "ram" and not build) or isinstance(self.source, ShardSource):
             return None
-        workers = self.wanted_workers if isinstance(self.wanted_workers, int) else _cores()
+        workers = self.wanted_workers if isinstance(self.wanted_workers, int) else count_cores()
         size = self.size if self.cache_as == "resized" else None
         kept = Kept(self.source, self.channels, size, self.fit, workers)
         if self.cache == "ram":
@@ -282,8 +260,13 @@ class InpaintingDataModule(pl.LightningDataModule):
         assert self.split is not None, "setup() has not run"
         indices = getattr(self.split, part)
         if not indices:
-            how = "packed without them; pack" if self.split_by == "packed" else f"data.{part}_fraction is 0; give"
-            raise InputError(f"there are no {part} pictures: {how} a fraction above it")
+            fraction = {"val": self.val_fraction, "test": self.test_fraction}.get(part, 0)
+            how = f"data.{part}_fraction is 0; give a fraction above it"
+            if self.split_by == "packed":
+                how = "packed without them; pack a fraction above 0"
+            elif fraction:
+                how = f"no source has any to split; give one of use: {part} or split"
+            raise InputError(f"there are no {part} pictures: {how}")
         if isinstance(self.source, ShardSource):
             return ShardDataset(self.source, part, size=self.size, channels=self.channels, fit=self.fit)
         return PictureDataset(
@@ -387,7 +370,8 @@ class InpaintingDataModule(pl.LightningDataModule):
         if self._paired is None:
             return self.mask(size, seeds)
         assert self.source is not None, "setup() has not run"
-        return self._paired.paired(size, [self.source.name(index) for index in indices.tolist()], indices.device)
+        names = [self.source.name(index) for index in indices.tolist()]
+        return self._paired.paired(size, names, indices.device, self.fit)
 
     def _loader_options(self) -> dict[str, Any]:
         workers = self.num_workers
@@ -409,11 +393,6 @@ def _check_fractions(split: str, **fractions: float | None) -> None:
             raise InputError(f"data.{key}={fraction:g}: shards were split when they were packed; leave it out")
         if split != "packed" and fraction is None:
             raise InputError(f"data.split={split} needs data.val_fraction and data.test_fraction; give both")
-
-
-def _cores() -> int:
-    # a container or a batch system may grant fewer cores than the machine has
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _best_device() -> str:

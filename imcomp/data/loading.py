@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, g
 from imcomp.data.crops import RandomCrop
 from imcomp.data.decoded import PictureFile
 from imcomp.data.masks import mix_seeds
-from imcomp.data.pictures import UnreadablePicture
+from imcomp.data.pictures import UnreadablePicture, escaped
 from imcomp.data.sources import Source
 from imcomp.data.transforms import Fit, to_channels, to_size, to_tensor
 
@@ -37,6 +37,11 @@ def prepare(image: Image.Image, channels: int, size: int | None, fit: Fit) -> Te
     """A decoded picture as the network's input in 8 bits: uint8 ``(C, size, size)``, or at its own size."""
     image = to_channels(image, channels)
     return to_tensor(image if size is None else to_size(image, size, fit))
+
+
+def count_cores() -> int:
+    """Cores that this process may use: a container or a batch system may grant fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class PictureDataset(Dataset[tuple[Tensor, int]]):
@@ -106,7 +111,7 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         try:
             return (self.source if self.decoded is None else self.decoded).read(index)
         except UnreadablePicture as error:
-            raise UnreadablePicture(f"{self.source.name(index)}: {error}") from error
+            raise UnreadablePicture(f"{escaped(self.source.name(index))}: {error}") from error
 
     def _cut(self, image: Image.Image, place: tuple[float, float, float]) -> Tensor:
         assert self.crop is not None
@@ -214,14 +219,16 @@ def _shares(rates: Sequence[float]) -> list[tuple[Tensor, int]]:
 
 
 class ResumableLoader(DataLoader[tuple[Tensor, int]]):
-    """A loader that goes on in mid-epoch: with the batch after the last one it handed out.
+    """A loader that goes on in mid-epoch: with the picture after the last one it handed out.
 
     Lightning saves and restores any loader that has ``state_dict`` and ``load_state_dict``. The sampler must be
-    an `EpochSampler`.
+    an `EpochSampler`. Batches of another size than before take up at the same picture, and what was handed out is
+    counted as batches of the new size.
     """
 
     _epoch = 0
     _served = 0
+    _beyond = 0  # pictures handed out beyond whole batches, where the size changed in mid-epoch
     _resumed = False
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator, so that it starts at the first batch
@@ -229,9 +236,9 @@ class ResumableLoader(DataLoader[tuple[Tensor, int]]):
         assert isinstance(self.sampler, EpochSampler)
         # a checkpoint from the end of an epoch is resumed in the next one, which is whole
         if not (self._resumed and self._epoch == self.sampler.epoch):
-            self._epoch, self._served = self.sampler.epoch, 0
+            self._epoch, self._served, self._beyond = self.sampler.epoch, 0, 0
         self._resumed = False
-        self.sampler.start = self._served * self.batch_size
+        self.sampler.start = self._served * self.batch_size + self._beyond // self.sampler.num_replicas
         if isinstance(self.dataset, PictureDataset):
             self.dataset.set_epoch(self.sampler.epoch)
         for batch in super().__iter__():
@@ -239,9 +246,27 @@ class ResumableLoader(DataLoader[tuple[Tensor, int]]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, and how many of its batches were handed out."""
-        return {"epoch": self._epoch, "served": self._served}
+        """The epoch, how many of its batches were handed out, of how many pictures each, and of pictures beyond."""
+        return {"epoch": self._epoch, "served": self._served, "batch_size": self._whole, "beyond": self._beyond}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Skip as many batches at the next start, if it is of the same epoch."""
-        self._epoch, self._served, self._resumed = state.get("epoch", -1), state["served"], True
+        """Skip as many pictures at the next start, if it is of the same epoch."""
+        self._epoch, self._resumed = state.get("epoch", -1), True
+        self._served, self._beyond = recount(state, self._whole)
+
+    @property
+    def _whole(self) -> int:
+        """Pictures of a batch over all processes."""
+        assert self.batch_size is not None
+        assert isinstance(self.sampler, EpochSampler)
+        return self.batch_size * self.sampler.num_replicas
+
+
+def recount(state: Mapping[str, int], batch_size: int) -> tuple[int, int]:
+    """How many batches of another size the pictures make that were handed out, and how many pictures are beyond.
+
+    Args:
+        state: of a `ResumableLoader`.
+        batch_size: pictures of a batch over all processes.
+    """
+    return divmod(state["served"] * state.get("batch_size", batch_size) + state.get("beyond", 0), batch_size)

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from imcomp.data.pictures import UnreadablePicture, find_pictures, read_picture
+from imcomp.data.pictures import UnreadablePicture, escaped, find_pictures, read_picture
 from imcomp.data.seeds import integers, random_bits
+from imcomp.data.transforms import Fit, middle_square
 from imcomp.errors import InputError
 
 
@@ -46,26 +47,29 @@ class FolderMask:
         self.mode = mode
         self.invert = invert
         self.max_megabytes = max_megabytes
-        self._pools: dict[tuple[tuple[int, int], torch.device], Tensor] = {}
+        self._pools: dict[tuple[tuple[int, int], torch.device, Fit], Tensor] = {}
         self._numbers: dict[str, int] = {}
 
     def __call__(self, image_size: tuple[int, int], seeds: Tensor) -> Tensor:
         pool = self._pool(image_size, seeds.device)
         return pool[integers(random_bits(seeds, 1)[:, 0], 0, len(pool) - 1)].unsqueeze(1).float()
 
-    def paired(self, image_size: tuple[int, int], names: Sequence[str], device: torch.device) -> Tensor:
+    def paired(
+        self, image_size: tuple[int, int], names: Sequence[str], device: torch.device, fit: Fit = "stretch"
+    ) -> Tensor:
         """The mask of each picture: the file at its path below the root, `_mask` behind the stem or not, any suffix.
 
         Args:
             image_size: height and width in pixels.
             names: the pictures' relative paths; `check_pairs` comes first.
             device: of the masks.
+            fit: how the pictures came to their size, see ``to_size``; their masks come the same way.
 
         Returns:
             ``(B, 1, H, W)`` float32, 1 = hole.
         """
         numbers = torch.tensor([self._numbers[_stem(name)] for name in names], dtype=torch.int64, device=device)
-        return self._pool(image_size, device)[numbers].unsqueeze(1).float()
+        return self._pool(image_size, device, fit)[numbers].unsqueeze(1).float()
 
     def check_pairs(self, names: Iterable[str]) -> None:
         """Find the mask of each picture.
@@ -87,20 +91,20 @@ class FolderMask:
             marked[stem.removesuffix("_mask")] = number
         self._numbers = {**marked, **exact}
         if lonely := [name for name in names if _stem(name) not in self._numbers]:
-            examples = ", ".join(lonely[:3]) + (", ..." if len(lonely) > 3 else "")
+            examples = ", ".join(map(escaped, lonely[:3])) + (", ..." if len(lonely) > 3 else "")
             raise InputError(
                 f"{len(lonely):,} pictures have no mask of their name in {self.root} ({examples}); add them, such as"
-                f" {_stem(lonely[0])}.png, or give mask.mode=random"
+                f" {escaped(_stem(lonely[0]))}.png, or give mask.mode=random"
             )
 
-    def _pool(self, image_size: tuple[int, int], device: torch.device) -> Tensor:
-        key = (image_size, device)
+    def _pool(self, image_size: tuple[int, int], device: torch.device, fit: Fit = "stretch") -> Tensor:
+        key = (image_size, device, fit)
         if key not in self._pools:
             # one size at a time: a run has one, and the limit is for all there is
-            self._pools = {key: self._load(image_size).to(device)}
+            self._pools = {key: self._load(image_size, fit).to(device)}
         return self._pools[key]
 
-    def _load(self, image_size: tuple[int, int]) -> Tensor:
+    def _load(self, image_size: tuple[int, int], fit: Fit) -> Tensor:
         """Read all files: ``(N, H, W)`` uint8, 1 = hole."""
         files = self._find()
         height, width = image_size
@@ -114,9 +118,9 @@ class FolderMask:
         bad = []
         for file, mask in zip(files, pool, strict=True):
             try:
-                hole = self._read(file, image_size)
+                hole = self._read(file, image_size, fit)
             except UnreadablePicture as error:
-                bad.append(f"{file}: {error}")
+                bad.append(f"{escaped(str(file))}: {error}")
             else:
                 mask.copy_(torch.from_numpy(hole))
         if bad:
@@ -138,9 +142,13 @@ class FolderMask:
             )
         return files
 
-    def _read(self, file: Path, image_size: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    def _read(
+        self, file: Path, image_size: tuple[int, int], fit: Fit
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
         height, width = image_size
-        image = read_picture(file).convert("L").resize((width, height), Image.Resampling.NEAREST)
+        image = read_picture(file).convert("L")
+        box = middle_square(image) if fit == "crop" else None
+        image = image.resize((width, height), Image.Resampling.NEAREST, box=box)
         hole = (np.asarray(image) >= 128) != self.invert
         if not hole.any():
             colour = "black" if self.invert else "white"

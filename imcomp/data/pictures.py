@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from imcomp.data.progress import with_bar
+from imcomp.files import write_text
 
 # Pillow's own mark for a possible decompression bomb: a quarter of a GiB once decoded to RGB.
 DEFAULT_MAX_PIXELS = 89_478_485
@@ -223,18 +224,11 @@ def check_pictures(
 def write_bad_report(bad: Sequence[BadPicture], file: Path) -> None:
     r"""Write a UTF-8 table ``path <tab> reason`` under one header line, whole or not at all.
 
-    Backslashes and whatever does not print (tabs, line ends, bytes that are no text) are written as Python
-    escapes, ``\t`` or ``\udcff``.
+    Names and reasons are `escaped`.
     """
     rows = [("path", "reason"), *((str(picture.path), picture.reason) for picture in bad)]
-    text = "".join(f"{_escaped(name)}\t{_escaped(why)}\n" for name, why in rows)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}")  # one file system, so replacing is atomic
-    try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
+    text = "".join(f"{escaped(name)}\t{escaped(why)}\n" for name, why in rows)
+    write_text(file, text)
 
 
 @functools.cache
@@ -384,5 +378,6 @@ def _reason(error: Exception) -> str:
     return f"damaged: {text or type(error).__name__}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    r"""Write backslashes and whatever does not print (tabs, line ends, bytes that are no text) as Python escapes."""
     return "".join(c if c.isprintable() and c != "\\" else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,10 +1,12 @@
 """A source whose pictures are first brought to a few pixels, as data sets are often given away."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from PIL import Image
 
-from imcomp.data.sources import Source
+from imcomp.data.pictures import BadPicture
+from imcomp.data.sources import Source, left_out
 from imcomp.data.splits import Part
 from imcomp.data.transforms import Fit, to_size
 
@@ -45,6 +47,16 @@ class LowResolution:
         """The source's, and how its pictures are changed."""
         own = self.source.fingerprint
         return lambda: f"{own()} at {self.resolution}, {self.fit}"
+
+    @property
+    def bad(self) -> Sequence[BadPicture]:
+        """As the source does."""
+        return left_out(self.source)
+
+    @property
+    def root(self) -> Path:
+        """As the source does."""
+        return self.source.root  # type: ignore[attr-defined,no-any-return]
 
     @property
     def part(self) -> Callable[[int], Part | None]:

@@ -1,6 +1,6 @@
 """Which pictures train, validate and test. The three parts never overlap and together hold every picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +15,47 @@ class Split(NamedTuple):
     train: Sequence[int]
     val: Sequence[int]
     test: Sequence[int]
+
+
+def divide(
+    count: int,
+    part_of: Callable[[int], Part | None],
+    group_of: Callable[[int], str] | None,
+    *,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+) -> Split:
+    """Give each picture to the part that is named for it, else by a split of those for which none is.
+
+    Args:
+        count: how many pictures there are.
+        part_of: the part that a picture is for; None for one that is to be split.
+        group_of: a picture's group, to split by groups; None to split at random.
+        val_fraction: share of validation, of the pictures that are split.
+        test_fraction: share of test, the same.
+        seed: the same seed gives the same split.
+
+    Raises:
+        ValueError: no picture to train on, or as `group_split` and `random_split`.
+    """
+    given: dict[Part, list[int]] = {"train": [], "val": [], "test": []}
+    free: list[int] = []
+    for index in range(count):
+        part = part_of(index)
+        (free if part is None else given[part]).append(index)
+    split = Split([], [], [])
+    if free:
+        fractions = {"val_fraction": val_fraction, "test_fraction": test_fraction}
+        split = (
+            random_split(len(free), **fractions, seed=seed)
+            if group_of is None
+            else group_split([*map(group_of, free)], **fractions, seed=seed)
+        )
+    whole = [[free[position] for position in getattr(split, part)] + numbers for part, numbers in given.items()]
+    if not whole[0]:
+        raise ValueError("no picture is to be trained on; give data.sources one of use: train or split")
+    return Split(*whole)
 
 
 def random_split(count: int, *, val_fraction: float, test_fraction: float, seed: int) -> Split:

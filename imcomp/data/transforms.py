@@ -39,10 +39,15 @@ def to_size(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:
         return image
     if fit == "stretch":
         return image.resize((size, size), Image.Resampling.BILINEAR)
+    return image.resize((size, size), Image.Resampling.BILINEAR, box=middle_square(image))
+
+
+def middle_square(image: Image.Image) -> tuple[float, float, float, float]:
+    """The largest square in the middle of a picture: left, top, right and bottom in pixels, halves too."""
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+    return left, top, left + side, top + side
 
 
 def to_tensor(image: Image.Image) -> Tensor:

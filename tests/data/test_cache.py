@@ -14,6 +14,8 @@ from PIL import Image
 
 from imcomp.data import cache
 from imcomp.data.cache import Kept, available_memory, open_in_memory, open_on_disk
+from imcomp.data.folders import FolderSource
+from imcomp.data.pictures import UnreadablePicture
 from imcomp.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +67,16 @@ def test_pictures_are_decoded_once(tmp_path, workers):
     for decoded in (first, second):
         assert len(decoded) == 250
         assert decoded.gather(range(250)).flatten(1).unique(dim=1).flatten().tolist() == [*range(250)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_picture_that_is_gone_meanwhile_is_named(tmp_path, workers):
+    for index in range(200):
+        Image.new("L", (4, 4)).save(tmp_path / f"{index:03d}.png")
+    source = FolderSource(tmp_path)
+    (tmp_path / "070.png").unlink()
+    with pytest.raises(UnreadablePicture, match=r"070\.png: file does not exist"):
+        open_in_memory(Kept(source, 1, 4, "stretch", workers), 1)
 
 
 def test_decoding_leaves_the_global_random_state_alone(tmp_path):

@@ -8,8 +8,8 @@ from PIL import Image
 
 from imcomp.box import Box
 from imcomp.data.datamodule import InpaintingDataModule
+from imcomp.data.folders import FolderSource
 from imcomp.data.masks import MASKS
-from imcomp.data.sources import FolderSource
 from imcomp.errors import InputError
 
 CENTER = {"name": "center", "size": [2, 4]}
@@ -209,7 +209,7 @@ def test_a_wrong_option_names_its_key_and_the_choices(picture_folder, option, wh
 
 def test_automatic_workers_leave_one_core(monkeypatch, picture_folder):
     for cores, workers in ((1, 1), (2, 1), (5, 4), (64, 8)):
-        monkeypatch.setattr("imcomp.data.datamodule._cores", lambda cores=cores: cores)
+        monkeypatch.setattr("imcomp.data.datamodule.count_cores", lambda cores=cores: cores)
         datamodule = InpaintingDataModule("folder", CENTER, root=picture_folder, num_workers="auto")
         assert datamodule.num_workers == workers
 
@@ -305,7 +305,7 @@ def test_what_cannot_be_kept_is_said_once(picture_folder, tmp_path, caplog):
 @pytest.mark.parametrize(("device", "workers"), [("cpu", 0), ("cuda", 2)])
 @pytest.mark.parametrize("kept", [True, False])
 def test_automatic_workers_know_the_cache_and_the_device(picture_folder, tmp_path, monkeypatch, device, workers, kept):
-    monkeypatch.setattr("imcomp.data.datamodule._cores", lambda: 6)
+    monkeypatch.setattr("imcomp.data.datamodule.count_cores", lambda: 6)
     monkeypatch.setattr("imcomp.data.datamodule._best_device", lambda: device)
     options = {"root": picture_folder, "size": 8, "cache": "disk" if kept else "off", "cache_dir": tmp_path / "cache"}
 
@@ -385,7 +385,7 @@ def test_only_pictures_of_that_name_are_flipped(noisy_folder):
 
 def test_a_name_that_no_picture_has_is_told(noisy_folder, caplog):
     make(noisy_folder, augment={"horizontal_flip": 1, "flip_regex": "sign"})
-    assert "augment.flip_regex is found in none of 12 names, such as '00.png': no picture is flipped" in caplog.text
+    assert "augment.flip_regex 'sign' is in none of 12 names, such as '00.png': no picture is flipped" in caplog.text
 
 
 def test_augmentation_is_new_each_epoch_and_a_function_of_seed_epoch_and_picture(noisy_folder):
@@ -514,6 +514,54 @@ def test_a_source_of_lower_weight_comes_in_a_share_of_the_epochs(three_folders):
     assert sorted(indices(datamodule, "val")) == [12, 13, 14]
 
 
+def test_the_weight_of_what_is_not_trained_on_changes_no_epoch(three_folders):
+    trained = {"root": "a", "use": "train", "weight": 0.5}, {"root": "b", "use": "train", "weight": 0.25}
+    datamodule = mixed(three_folders, *trained, {"root": "c", "use": "val"})
+    assert len(datamodule.train_dataloader().sampler) == 8 + 2
+
+
+@pytest.mark.parametrize(
+    ("sources", "what"),
+    [
+        ([{"root": "a", "use": "train"}, {"root": "a", "use": "val"}], r"sources\[0\] and .*\[1\] both hold .*/a, and"),
+        ([{"root": "a"}, {"root": "b"}, {"root": "a"}], r"sources\[0\] and .*\[2\] both hold"),
+        ([{"root": ".", "use": "train"}, {"root": "b", "use": "test"}], r"both hold the pictures of .*/b, and"),
+        ([{"source": "stream", "root": "a"}], r"sources\[0\].source=stream has a split of its own; choose from folder"),
+        (
+            [{"source": "mixed", "sources": []}],
+            r"source=mixed has a split of its own; choose from folder, gtsrb, synth",
+        ),
+    ],
+)
+def test_pictures_that_would_train_and_validate_are_refused(three_folders, sources, what):
+    with pytest.raises(InputError, match=what):
+        mixed(three_folders, *sources)
+
+
+def test_a_folder_may_train_twice(three_folders):
+    twice = mixed(
+        three_folders, {"root": "a", "use": "train"}, {"root": "a", "use": "train"}, {"root": "b", "use": "val"}
+    )
+    assert [len(part) for part in twice.split] == [16, 4, 0]
+
+
+def test_no_pictures_of_a_part_are_told_as_it_is(three_folders):
+    datamodule = mixed(three_folders, {"root": "a", "use": "train"})
+    with pytest.raises(InputError, match=r"no val pictures: no source has any to split; give one of use: val or split"):
+        datamodule.val_dataloader()
+
+
+def test_what_is_no_source_is_told(three_folders):
+    with pytest.raises(InputError, match=r"data\.sources\[0\]=a is no source; give options such as {source: folder"):
+        InpaintingDataModule("mixed", CENTER, root=three_folders, sources=["a"], size=8).setup()
+
+
+def test_gtsrb_in_a_mixture_is_where_all_data_are(miniature_gtsrb):
+    datamodule = mixed(miniature_gtsrb, {"source": "gtsrb"})
+
+    assert datamodule.source.name(1) == "0/00000/00000_00001.ppm"
+
+
 def test_sources_without_one_to_train_on_are_refused(three_folders):
     with pytest.raises(InputError, match=r"no picture is to be trained on; give .*use: train or split"):
         mixed(three_folders, {"root": "a", "use": "val"})
@@ -536,6 +584,21 @@ class TestPairedMasks:
             beside.parent.mkdir(parents=True, exist_ok=True)
             mask.save(beside)
         return {"name": "folder", "root": str(tmp_path / "masks"), "mode": "paired"}
+
+    @pytest.mark.parametrize("fit", ["stretch", "crop"])
+    def test_each_lies_on_its_picture(self, tmp_path, fit):
+        """A mask that is its picture, twice as wide as high."""
+        picture = Image.new("L", (128, 64))
+        picture.paste(255, (40, 16, 72, 48))
+        for folder in ("pictures", "masks"):
+            (tmp_path / folder).mkdir()
+            picture.save(tmp_path / folder / "a.png")
+        mask = {"name": "folder", "root": str(tmp_path / "masks"), "mode": "paired"}
+        datamodule = make(tmp_path / "pictures", mask, size=32, fit=fit, val_fraction=0)
+
+        (batch,) = batches(datamodule, "train")
+
+        assert torch.equal(batch.mask, (batch.image > 0.5).float())
 
     @pytest.mark.parametrize("epoch", [None, 0, 1])
     def test_every_picture_has_its_own(self, masks, picture_folder, epoch):

@@ -41,11 +41,11 @@ def dataset(indices=range(COUNT), channels=1):
     return PictureDataset(Shades(), list(indices), size=4, channels=channels, fit="stretch")
 
 
-def loader(num_workers=0, seed=0):
+def loader(num_workers=0, seed=0, batch_size=BATCH_SIZE):
     return ResumableLoader(
         dataset(),
         sampler=EpochSampler(COUNT, seed),
-        batch_size=BATCH_SIZE,
+        batch_size=batch_size,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         collate_fn=whole_batch,
@@ -251,6 +251,33 @@ def test_a_loader_resumes_after_any_number_of_batches(served):
     assert batches(second) == whole  # once only
 
 
+@pytest.mark.parametrize("served", range(6))
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_batches_of_another_size_go_on_with_the_next_picture(served, size):
+    whole = [*itertools.chain(*batches(loader()))]
+    first = loader()
+    list(itertools.islice(first, served))
+
+    second = loader(batch_size=size)
+    second.load_state_dict(first.state_dict())
+
+    rest = batches(second)
+    assert [*itertools.chain(*rest)] == whole[served * BATCH_SIZE :]
+    assert [len(batch) for batch in rest[:-1]] == [size] * (len(rest) - 1)
+    third = loader()  # and back again, from the middle
+    second.load_state_dict(first.state_dict())
+    list(itertools.islice(second, 1))
+    third.load_state_dict(second.state_dict())
+    assert [*itertools.chain(*batches(third))] == whole[served * BATCH_SIZE + size :]
+
+
+def test_a_state_of_an_earlier_version_is_read():
+    second = loader()
+    second.load_state_dict({"epoch": 0, "served": 4})
+
+    assert batches(second) == batches(loader())[4:]
+
+
 def test_an_epoch_that_had_ended_is_followed_by_a_whole_one():
     first = loader()
     list(first)
@@ -266,7 +293,7 @@ def test_a_state_that_was_loaded_and_not_used_is_kept():
     first = loader()
     first.load_state_dict({"epoch": 3, "served": 4})
 
-    assert first.state_dict() == {"epoch": 3, "served": 4}
+    assert first.state_dict() == {"epoch": 3, "served": 4, "batch_size": BATCH_SIZE, "beyond": 0}
 
 
 def test_every_pass_without_a_state_is_whole():

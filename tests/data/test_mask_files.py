@@ -142,6 +142,18 @@ class TestPaired:
         assert holes.shape == (5, 1, 2, 2)
         assert holes.flatten(1).argmax(dim=1).tolist() == [3, 0, 2, 1, 3]
 
+    @pytest.mark.parametrize(("fit", "columns"), [("stretch", [1]), ("crop", [1, 2])])
+    def test_it_comes_to_its_size_as_the_picture_does(self, tmp_path, fit, columns):
+        rows = [[0] * 8 for _ in range(4)]
+        rows[1][3:5] = [255] * 2  # of 8 columns; the square in the middle is 2 to 5
+        mask = FolderMask(save(tmp_path / "wide" / "a.png", rows).parent, mode="paired")
+        mask.check_pairs(["a.jpg"])
+
+        hole = mask.paired((4, 4), ["a.jpg"], torch.device("cpu"), fit)[0, 0]
+
+        assert hole[1].nonzero().flatten().tolist() == columns
+        assert hole.sum() == len(columns)
+
     def test_an_exact_name_goes_before_one_that_is_marked(self, mask, pool):
         save(pool / "sub1" / "3.png", [[255, 0], [0, 0]])
         mask.check_pairs(["sub1/3.jpg"])

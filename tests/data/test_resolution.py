@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
 
 from imcomp.data.datamodule import InpaintingDataModule
+from imcomp.data.pictures import BadPicture
 from imcomp.data.resolution import LowResolution
+from imcomp.data.sources import left_out
 from imcomp.data.transforms import to_size, to_tensor
 from imcomp.errors import InputError
 
@@ -35,6 +39,19 @@ class Named(Noise):
 
     def rate(self, index):
         return 0.5
+
+
+class Folder(Named):
+    root = Path("pictures")
+    bad = (BadPicture(root / "2.png", "empty"),)
+
+
+def test_what_was_left_out_is_told():
+    low = LowResolution(Folder(), 8, "stretch")
+
+    assert left_out(low) == Folder.bad
+    assert low.root == Folder.root
+    assert left_out(LowResolution(Noise(), 8, "stretch")) == ()
 
 
 def test_pictures_become_small_and_nothing_else_changes():

@@ -5,7 +5,7 @@ from PIL import Image
 from skimage.color import rgb2gray
 from skimage.transform import resize
 
-from imcomp.data.sources import GTSRBSource
+from imcomp.data.folders import GTSRBSource
 from imcomp.data.transforms import FITS, to_channels, to_size, to_tensor
 
 

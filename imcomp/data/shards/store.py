@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import queue
 import shutil
 import threading
@@ -17,7 +16,7 @@ from filelock import FileLock, Timeout
 from imcomp.data.shards.manifest import Manifest, Shard
 from imcomp.data.shards.transport import NotThere, fetch, is_remote
 from imcomp.errors import InputError
-from imcomp.files import atomic
+from imcomp.files import atomic, name_beside
 
 log = logging.getLogger(__name__)
 
@@ -248,10 +247,10 @@ def _locked(path: Path, *, wait: bool) -> Iterator[bool]:
 
 def _is_leftover(beside: Path) -> bool:
     """Whether whoever wrote a file was killed: nobody holds the lock."""
-    own = f".{os.getpid()}."
-    if beside.name.startswith(own):
+    name = beside.name.removesuffix(_ROOM)
+    final = beside.with_name(name.split(".", 2)[2])
+    if name == name_beside(final).name:
         return False
-    final = beside.with_name(beside.name.removesuffix(_ROOM).split(".", 2)[2])
     with _locked(final, wait=False) as ours:
         return ours
 

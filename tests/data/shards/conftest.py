@@ -8,9 +8,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from PIL import Image
 
+from imcomp.data.folders import FolderSource
 from imcomp.data.shards.jobs import Packing
 from imcomp.data.shards.packing import pack
-from imcomp.data.sources import FolderSource
 from imcomp.data.splits import Split
 
 pytest.importorskip("litdata", reason="streaming: pip install 'imcomp[stream]'")

@@ -12,12 +12,12 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from imcomp.data.folders import FolderSource
 from imcomp.data.shards.checking import find_faults
 from imcomp.data.shards.manifest import NAME
 from imcomp.data.shards.packing import pack
 from imcomp.data.shards.reading import ShardSource
 from imcomp.data.shards.store import ShardStore
-from imcomp.data.sources import FolderSource
 from imcomp.data.synthetic import SyntheticSource
 from imcomp.errors import InputError
 
@@ -134,7 +134,7 @@ def test_a_packing_killed_at_its_first_or_last_step_leaves_nothing_behind(packin
     ended.wait()
     folder = tmp_path / "shards"
     folder.mkdir()
-    (folder / f".{ended.pid}..plan.json").touch()
+    (folder / f".imcomp-{ended.pid}..plan.json").touch()
     pack(packing(), folder, workers=1)
     assert tree(folder) == tree(packed)
 

@@ -132,7 +132,7 @@ def test_what_a_killed_process_left_is_removed(packed, serve, tmp_path):
     manifest = read_manifest(store)
     folder = store.path(manifest, manifest.shards[0]).parent
     folder.mkdir(parents=True)
-    leftovers = [folder / ".99999.00003.bin", folder / ".99999.00003.bin.room"]
+    leftovers = [folder / ".imcomp-99999.00003.bin", folder / ".imcomp-99999.00003.bin.room"]
     for leftover in leftovers:
         leftover.write_bytes(b"half")
 
