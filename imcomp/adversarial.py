@@ -90,8 +90,8 @@ class AdversarialModule(InpaintingModule):
         optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=self.adversarial.lr, betas=(0.0, 0.99), fused=self.fused or None
         )
-        rates = network["optimizer"].param_groups[0]
-        follow = LambdaLR(optimizer, lambda _: rates["lr"] / self.lr if self.lr else 1.0)
+        fills = network["optimizer"]  # not its groups, which it replaces when a state is loaded
+        follow = LambdaLR(optimizer, lambda _: fills.param_groups[0]["lr"] / self.lr if self.lr else 1.0)
         schedule = {**network["lr_scheduler"], "scheduler": follow, "name": "lr/discriminator"}
         return network, {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[return-value]
 

@@ -57,6 +57,11 @@ class ForgivingEarlyStopping(Callback):
             self.lowest = loss
         return self.count >= self.patience or math.isnan(loss)
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Train nothing more where the run that is resumed had been stopped."""
+        if self.count >= self.patience:
+            trainer.should_stop = True
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
@@ -88,9 +93,14 @@ class SampleGrid(Callback):
     Args:
         count: pictures, at most one batch of validation.
         error_gain: brightens the error row; 4 shows an error of 0.25 as white.
+
+    Raises:
+        ValueError: a count below 1.
     """
 
     def __init__(self, count: int = 8, error_gain: float = 4.0) -> None:
+        if count < 1:
+            raise ValueError(f"count {count} shows nothing; give at least 1, or callbacks.samples=null")
         self.count = count
         self.error_gain = error_gain
 

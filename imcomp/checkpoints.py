@@ -138,11 +138,19 @@ class LastCheckpoint(ModelCheckpoint):
         fit_loop = checkpoint["loops"]["fit_loop"]
         batches = fit_loop["epoch_loop.batch_progress"]
         ready, processed, completed = (batches["current"][key] for key in ("ready", "processed", "completed"))
-        # a batch that was handed out but not finished is handed out again
+        # a batch that was handed out but not finished is handed out again, and those whose gradients wait for a step
+        ended = processed == ready and (batches["is_last_batch"] or ready == trainer.num_training_batches)
+        kept = processed if ended else processed - processed % trainer.accumulate_grad_batches
         for loader in fit_loop["state_dict"].get("combined_loader", []):
-            loader["served"] = processed
-        if processed < ready:
-            fit_loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1  # Lightning would log it as a step
+            loader["served"] = kept
+        if kept < ready:
+            for counts in (batches["total"], batches["current"]):
+                done = counts["processed"] - processed + kept
+                counts |= {"ready": done + 1, "started": done + 1, "processed": done, "completed": done}
+            batches["is_last_batch"] &= kept == processed
+            last = batches["is_last_batch"] or kept + 1 == trainer.num_training_batches
+            if last or (kept + 1) % trainer.accumulate_grad_batches == 0:
+                fit_loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1  # Lightning would log it as a step
         # a validation that was cut short, or not begun, starts from its first batch, as if never seen; Lightning takes
         # one for unfinished when a batch was started and not processed
         if trainer.validating:

@@ -23,6 +23,7 @@ from imcomp.errors import InputError, RunEnded
 from imcomp.overrides import (
     add_loss_terms,
     check_groups,
+    check_keys,
     default_sweep,
     expand_rerun,
     expand_resume,
@@ -282,9 +283,9 @@ def run(name: str) -> None:
 
     @wraps(task)
     def job(cfg: "DictConfig") -> Any:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return task(cfg)  # the sweeper is to see what went wrong with a job
-        with guard():  # inside, before Hydra adds lines of its own
+        several = HydraConfig.get().mode == RunMode.MULTIRUN  # the sweeper is to see what went wrong with a job
+        with nullcontext() if several else guard():  # inside, before Hydra adds lines of its own
+            check_keys(cfg, config_dir(), name)
             return task(cfg)
 
     with guard(), _among_others(name) as leads:

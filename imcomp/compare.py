@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from yaml import YAMLError
 
-from imcomp.errors import InputError
+from imcomp.errors import InputError, suggest
 from imcomp.files import write_text
 from imcomp.provenance import read_provenance
 
@@ -53,9 +53,13 @@ def compare(one: str | Path, other: str | Path, curves: Sequence[str] | None = N
         Config keys that differ, provenance, final metrics, and curves.
 
     Raises:
-        InputError: a folder that holds no run.
+        InputError: a folder that holds no run, or a metric of which neither has a curve.
     """
     runs = _read(Path(one)), _read(Path(other))
+    logged = {name for run in runs for values in run.epochs.values() for name in values}
+    if unknown := [name for name in curves or () if name not in logged]:
+        way = suggest(unknown[0], [*logged]) if logged else "neither has any; train with logger=csv"
+        raise InputError(f"curves={unknown[0]} is in neither run; {way}")
     names = [str(run.folder) for run in runs]
     keys = sorted(runs[0].config.keys() | runs[1].config.keys())
     differing = [
@@ -78,7 +82,9 @@ def print_sections(sections: Sequence[Section]) -> None:
     """Show them in the terminal."""
     console = Console(highlight=False, markup=False)
     for section in sections:
-        table = Table(*section.columns, title=section.title, title_justify="left")
+        table = Table(title=section.title, title_justify="left")
+        for column in section.columns:
+            table.add_column(column, overflow="fold")  # two runs' folders differ at their ends
         for row in section.rows:
             table.add_row(*row)
         console.print(table if section.rows else f"{section.title}: no difference, or nothing there")

@@ -24,8 +24,8 @@ def fit_to_machine(cfg: DictConfig, environment: Environment | None = None) -> D
         ``trainer.devices`` and ``num_nodes`` are as many as were started where imcomp does not start them itself.
 
     Raises:
-        InputError: a key of the group ``perf`` that is unknown or of the wrong type, or a trainer for one process where
-            several were started.
+        InputError: a key of the group ``perf`` that is unknown or of the wrong type, a precision whose weights are not
+            float32, no batch that makes a step, or a trainer for one process where several were started.
     """
     cfg = cfg.copy()
     values = OmegaConf.to_container(cfg.perf)
@@ -37,6 +37,14 @@ def fit_to_machine(cfg: DictConfig, environment: Environment | None = None) -> D
         cfg.trainer.devices = [trial % torch.cuda.device_count()]  # trials side by side each have a device
     if cfg.trainer.precision == "auto":
         cfg.trainer.precision = fastest_precision(device)
+    precision, batches = str(cfg.trainer.precision), cfg.trainer.get("accumulate_grad_batches")
+    if precision == "64" or (precision.endswith("-true") and precision != "32-true"):
+        raise InputError(
+            f"perf.precision={precision} trains no network here, whose weights are float32; give auto, 32-true,"
+            " bf16-mixed or 16-mixed"
+        )
+    if isinstance(batches, int) and batches < 1:
+        raise InputError(f"trainer.accumulate_grad_batches={batches} batches never make a step; give at least 1")
     if environment is not None and not environment.alone:
         place = environment.place
         if cfg.trainer.get("strategy", "auto") == "auto":

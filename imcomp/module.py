@@ -101,6 +101,10 @@ class InpaintingModule(pl.LightningModule):
         # Lightning's own mean over processes divides the pictures in whole numbers: 13 by 2 are 6
         self.val_loss = MeanOverPictures()
         self.test_loss = MeanOverPictures()
+        names = weighted.weights if len(weighted.weights) > 1 else ()  # one part is the loss
+        self.val_parts, self.test_parts = (
+            nn.ModuleDict({name: MeanOverPictures() for name in names}) for _ in range(2)
+        )
         self.batch_loss = torch.zeros(())
         """Of the last batch of training, over all processes."""
 
@@ -252,13 +256,15 @@ class InpaintingModule(pl.LightningModule):
         size = len(image)
         if phase == "train":
             self.log("train/loss", self.batch_loss, on_step=True, prog_bar=True, batch_size=size)
+            if len(parts) > 1:
+                self.log_dict({f"train/loss/{name}": part for name, part in parts.items()}, batch_size=size)
         else:
-            mean: MeanOverPictures = getattr(self, f"{phase}_loss")
-            mean.update(loss.detach(), _count_holes(batch))
-            self.log(f"{phase}/loss", mean, on_step=False, on_epoch=True, batch_size=size)
-        if len(parts) > 1:
-            named = {f"{phase}/loss/{name}": part for name, part in parts.items()}
-            self.log_dict(named, sync_dist=phase != "train", batch_size=size)
+            means = {"loss": getattr(self, f"{phase}_loss")}
+            means |= {f"loss/{name}": mean for name, mean in getattr(self, f"{phase}_parts").items()}
+            values = {"loss": loss, **{f"loss/{name}": part for name, part in parts.items()}}
+            for name, mean in means.items():
+                mean.update(values[name].detach(), _count_holes(batch))
+                self.log(f"{phase}/{name}", mean, on_step=False, on_epoch=True, batch_size=size)
         for name, metric in metrics.items():
             self.log(name, metric, on_step=False, on_epoch=True, prog_bar=name == "val/mse", batch_size=size)
 

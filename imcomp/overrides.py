@@ -5,16 +5,21 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from imcomp.errors import InputError, suggest
+
+_SHOWN = 10  # keys in an error
+_TO_ADD = " To add one that is not in the config, write +{}=..."
 
 FIRST_STAGE = "pretrain"
 """The folder, in a run's own, of a first stage; until that has ended, the run has no checkpoint but there."""
@@ -269,7 +274,7 @@ def explain(  # noqa: PLR0911  # one return a kind of mistake reads best
         if key.startswith("hydra.sweeper.") and not any(_key(argument) == "sweep" for argument in arguments):
             return f"{key} is no option of Hydra's own sweeper, which runs a grid; give sweep=optuna to search"
         if key not in known:
-            return f"unknown key {key}; {suggest(key, known)} To add one that is not in the config, write +{key}=..."
+            return _unknown_key(key, known)
     if match := re.search(r"Could not find '(.+)/(.+?)'\n+Available options in '.*?':\n((?:\t.*\n)*)", text):
         group, option, listed = match.groups()
         choices = [choice for choice in listed.split() if choice != "base"]  # the part that the options share
@@ -290,6 +295,39 @@ def explain(  # noqa: PLR0911  # one return a kind of mistake reads best
             return f"cannot read {match[1]!r}; write key=value, such as {match[1]}=..."
         return f"cannot read {match[1]!r} ({match[2]}); quote the value: '{match[1].partition('=')[0]}=\"...\"'"
     return " ".join(text.split())
+
+
+def check_keys(cfg: DictConfig, config_dir: Path, name: str) -> None:
+    """Refuse a key at the top of a composed config that no command reads, as ``+lr=1e-3`` or an experiment adds it.
+
+    Args:
+        cfg: the config, without the node `hydra`.
+        config_dir: the config tree.
+        name: the primary config's.
+
+    Raises:
+        InputError: a key that the primary config has not.
+    """
+    primary: Any = OmegaConf.to_container(OmegaConf.load(config_dir / f"{name}.yaml"))
+    known = {*primary, *(group for entry in primary["defaults"] if isinstance(entry, dict) for group in entry)}
+    if unknown := [str(key) for key in cfg if key not in known]:
+        paths = _paths(OmegaConf.to_container(cfg))
+        raise InputError(_unknown_key(unknown[0], [path for path in paths if path.partition(".")[0] in known]))
+
+
+def _unknown_key(key: str, known: Sequence[str]) -> str:
+    """Word the way out of an unknown key; one without a group is first looked for in all groups."""
+    group, _, _ = key.rpartition(".")
+    near = get_close_matches(key, known, n=1, cutoff=0.6)
+    if not group:
+        names = {other.rpartition(".")[2] for other in known}
+        alike = [key] if key in names else [] if near else get_close_matches(key, names, n=1, cutoff=0.6)
+        near = [other for other in known if other.rpartition(".")[2] in alike] or near
+    if near:
+        return f"unknown key {key}; did you mean {' or '.join(near[:_SHOWN])}?" + (_TO_ADD.format(key) if group else "")
+    beside = sorted(other for other in known if other.rpartition(".")[0] == group)
+    choices = ", ".join(beside[:_SHOWN]) + ", ..." * (len(beside) > _SHOWN)
+    return f"unknown key {key}; choose from {choices or 'those of --help'}." + (_TO_ADD.format(key) if group else "")
 
 
 def _known_keys(config_dir: Path, name: str, arguments: Sequence[str]) -> list[str]:

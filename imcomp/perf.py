@@ -16,7 +16,7 @@ class Perf:
     """The keys of the group ``perf``.
 
     Attributes:
-        precision: ``auto`` for ``fastest_precision``, or any that Lightning's ``Trainer`` takes.
+        precision: ``auto`` for ``fastest_precision``, ``32-true``, ``bf16-mixed`` or ``16-mixed``.
         channels_last: memory layout of weights and pictures; the same numbers to rounding.
         fused: the optimiser's step as one kernel, where the device has it.
         compile: the network through ``torch.compile``.

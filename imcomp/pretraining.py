@@ -17,7 +17,7 @@ from imcomp.files import write_text
 from imcomp.models import NETWORKS, decoder_parts_of
 from imcomp.overrides import FIRST_STAGE
 from imcomp.states import find_state
-from imcomp.training import train
+from imcomp.training import choose_seed, train
 from imcomp.weights import read_checkpoint
 
 log = logging.getLogger(__name__)
@@ -96,6 +96,9 @@ def pretrain(cfg: DictConfig) -> dict[str, float]:
     holed = options.check(total)
     _check_decoder(cfg)
     folder = Path(cfg.paths.output_dir)
+    if cfg.seed is None:  # one for all stages, whose pictures are to be parted alike
+        cfg = cfg.copy()
+        cfg.seed = choose_seed(find_state(folder / FIRST_STAGE) if cfg.resume else None)
     whole = {
         "mask": {"name": "center", "size": cfg.data.size},
         "model._target_": "imcomp.finetuning.WholePictureModule",

@@ -53,7 +53,7 @@ class Step:
 
     def over(self, optimizer: Optimizer, steps: int) -> LRScheduler:
         """Fall by ``gamma`` again and again."""
-        return StepLR(optimizer, step_size=self.step_size, gamma=self.gamma)
+        return _StepLR(optimizer, step_size=self.step_size, gamma=self.gamma)
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,14 @@ class Cosine:
             return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * fallen)) / 2
 
         return LambdaLR(optimizer, factor)
+
+
+class _StepLR(StepLR):
+    """Torch's, for a run that is resumed with other options: from there on they hold."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the position, not the options."""
+        super().load_state_dict({**state_dict, "step_size": self.step_size, "gamma": self.gamma})
 
 
 class _OneCycleLR(OneCycleLR):

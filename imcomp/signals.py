@@ -15,6 +15,8 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasa
 class StopOnSignal(Callback):
     """Ends a run after the batch in which SIGTERM or SIGUSR1 came, with its state saved.
 
+    Where several batches make a step, it is the last of them: a state holds no gradients.
+
     Takes the place of Lightning's own handling, which answers SIGTERM alone, and calls the other processes from inside
     the handler, where they may be in the middle of another exchange. A handler that submitit has set is left in its
     place: it requeues the job itself.
@@ -52,6 +54,11 @@ class StopOnSignal(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Let all processes stop after the same batch; Lightning asks for a stop after this hook."""
+        if _gathers(trainer):
+            trainer._signal_connector.received_sigterm = False  # noqa: SLF001  # may have come between two batches
+            return
+        if trainer.world_size == 1 and self._received:
+            trainer._signal_connector.received_sigterm = True  # noqa: SLF001
         # after the last one comes the validation, whose first batch may be the only one of some processes
         if trainer.world_size > 1 and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self._agree(trainer)
@@ -66,7 +73,8 @@ class StopOnSignal(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """The same in a validation, while no process has reached its last batch."""
-        if trainer.world_size > 1 and not trainer.sanity_checking and batch_idx + 1 < self._common_batches:
+        common = batch_idx + 1 < self._common_batches
+        if trainer.world_size > 1 and common and not trainer.sanity_checking and not _gathers(trainer):
             self._agree(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -84,7 +92,7 @@ class StopOnSignal(Callback):
 
     def _receive(self, trainer: pl.Trainer, number: int) -> None:
         self._received = number
-        if trainer.world_size == 1:
+        if trainer.world_size == 1 and not _gathers(trainer):
             trainer._signal_connector.received_sigterm = True  # noqa: SLF001
 
     def _agree(self, trainer: pl.Trainer) -> None:
@@ -100,6 +108,11 @@ class StopOnSignal(Callback):
         value = torch.tensor(number)
         dist.all_reduce(value, op=operation, group=self._group)
         return int(value)
+
+
+def _gathers(trainer: pl.Trainer) -> bool:
+    """Whether the batch at work, or the last one, leaves gradients for a later one's step."""
+    return trainer.state.fn == "fit" and trainer.fit_loop.epoch_loop._should_accumulate()  # noqa: SLF001
 
 
 def _handle(number: int, handler: Callable[[int, Any], Any]) -> None:

@@ -75,13 +75,13 @@ def _further_blocks(module: InpaintingModule, missing: Collection[str]) -> dict[
     }
 
 
-def check_resumed(module: InpaintingModule, weights: Mapping[str, Tensor], path: str | Path) -> None:
+def check_resumed(module: InpaintingModule, checkpoint: Mapping[str, Any], path: str | Path) -> None:
     """Check that a run's state is of this very module.
 
     Raises:
-        InputError: of a network of another shape, or trained with another kind of loss.
+        InputError: of a network of another shape, or trained with another kind of loss, optimiser or schedule.
     """
-    own = module.state_dict()
+    own, weights = module.state_dict(), checkpoint["state_dict"]
     second = [any(key.startswith("discriminator.") for key in keys) for keys in (own, weights)]
     if second[0] != second[1]:
         was = "without" if second[0] else "with"
@@ -90,6 +90,27 @@ def check_resumed(module: InpaintingModule, weights: Mapping[str, Tensor], path:
             f" init={path} to start from its weights"
         )
     _check_weights(own, weights, path)
+    now, then = (_fixed_options(options) for options in (module.hparams, checkpoint["hyper_parameters"]))
+    for key, value in now.items():
+        if None not in (value, then[key]) and value != then[key]:
+            raise InputError(
+                f"{path} was trained with {key}={then[key]} and cannot be resumed with {value}; give the same, or"
+                f" init={path} to start from its weights"
+            )
+
+
+def _fixed_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What an optimiser's or a schedule's saved state depends on, under the names of the command line."""
+    fixed = {
+        "model.optimizer": options.get("optimizer", "adam"),
+        "model/scheduler": (options.get("scheduler") or {"name": "constant"})["name"],
+    }
+    decoder_lr = options.get("decoder_lr", 1.0)
+    # apart or not is all that counts: another rate for a decoder that has one is taken over
+    fixed["model.decoder_lr"] = "1" if decoder_lr == 1 else "other than 1"
+    adversarial = (options.get("loss") or {}).get("adversarial")
+    fixed["loss.adversarial.lr"] = adversarial.get("lr") if isinstance(adversarial, Mapping) else None
+    return fixed
 
 
 def _check_weights(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], path: str | Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ProgressBar
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
@@ -76,7 +77,7 @@ def train(cfg: DictConfig, place: Place | None = None, *, latest: bool = True) -
         state = find_state(Path(cfg.paths.output_dir))
         cfg.resume = str(state) if state else None
     if cfg.seed is None:
-        cfg.seed = read_seed(cfg.resume) if cfg.resume else draw_seed()
+        cfg.seed = choose_seed(cfg.resume)
     while True:
         try:
             return _train(cfg, Environment(place or given_place()), latest=latest)
@@ -84,6 +85,11 @@ def train(cfg: DictConfig, place: Place | None = None, *, latest: bool = True) -
             if place is not None:
                 raise RunEnded("out of memory") from None  # what comes next is for process 0 to say
             _halve_batch(cfg)
+
+
+def choose_seed(resume: str | Path | None) -> int:
+    """The seed of a run that was given none: that of the state it goes on from, else a drawn one."""
+    return read_seed(resume) if resume else draw_seed()
 
 
 class _TooLarge(Exception):  # noqa: N818 - not an error, where it is caught
@@ -134,7 +140,7 @@ def _train(cfg: DictConfig, environment: Environment, *, latest: bool) -> dict[s
         write_text(output_dir / "config.yaml", config)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     run = _build(fit_to_machine(cfg, environment), environment, config)
-    run.datamodule.setup("fit")
+    _read_data(run)
     run.datamodule.check_shares(run.trainer.world_size)
     assert run.datamodule.source is not None
     if first:
@@ -151,6 +157,15 @@ def _train(cfg: DictConfig, environment: Environment, *, latest: bool) -> dict[s
         metrics["seconds"] = round(time.monotonic() - started, 1)
         _record(run, metrics)
     return metrics
+
+
+def _read_data(run: _Run) -> None:
+    try:
+        run.datamodule.setup("fit")
+    except Exception as error:
+        if (reason := why(error)) is None:
+            raise
+        raise RunEnded(f"{reason}; {_way_on(run.output_dir)}") from error
 
 
 def _keep_provenance(run: _Run, config: str) -> None:
@@ -174,11 +189,12 @@ def _keep_provenance(run: _Run, config: str) -> None:
 
 def _build(cfg: DictConfig, environment: Environment, config: str) -> _Run:
     datamodule, module = build_data_and_module(cfg)
+    _check_names(cfg, module)
     if cfg.init:
         load_weights(module, cfg.init, cfg.init_only)
     if cfg.resume:
         cfg.resume = str(newest_good(Path(cfg.resume)))
-        check_resumed(module, read_checkpoint(cfg.resume)["state_dict"], cfg.resume)
+        check_resumed(module, read_checkpoint(cfg.resume), cfg.resume)
     callbacks: list[Callback] = [build(node, f"callbacks.{key}") for key, node in cfg.callbacks.items() if node]
     for callback in callbacks:
         if isinstance(callback, LastCheckpoint) and cfg.halve_on_oom:
@@ -211,6 +227,8 @@ def _guarded(run: _Run) -> dict[str, float]:
         raise SystemExit(_exit_code(stop, run.callbacks)) from None
     except InputError:
         raise
+    except MisconfigurationException as error:
+        raise InputError(" ".join(str(error).split())) from error
     except Exception as error:
         if cfg.halve_on_oom and is_out_of_memory(error):
             raise _TooLarge from None
@@ -256,8 +274,14 @@ def check(cfg: DictConfig) -> None:
     values = OmegaConf.to_container(cfg.trainer, resolve=True)
     assert isinstance(values, dict)
     check_arguments(pl.Trainer, {str(key): value for key, value in values.items()}, "trainer")
-    _, module = build_data_and_module(cfg)
-    measured = {*module.val_metrics, "val/loss", *COSTS, cfg.monitor}
+    _check_names(cfg, build_data_and_module(cfg)[1])
+
+
+def _check_names(cfg: DictConfig, module: InpaintingModule) -> None:
+    validated = {*module.val_metrics, "val/loss", *(f"val/loss/{name}" for name in module.val_parts)}
+    if cfg.monitor not in validated:
+        raise InputError(f"monitor={cfg.monitor} is not measured; choose from {', '.join(sorted(validated))}")
+    measured = validated | COSTS.keys()
     if unknown := [name for name in cfg.objectives if name not in measured]:
         raise InputError(f"objectives={unknown[0]} is not measured; choose from {', '.join(sorted(measured))}")
 
@@ -268,9 +292,11 @@ def build_data_and_module(cfg: DictConfig) -> tuple[InpaintingDataModule, Inpain
     Raises:
         InputError: a mistake in their groups, or a size that the network does not take.
     """
+    if cfg.init_only and not cfg.init:
+        raise InputError(f"init_only={cfg.init_only} is a part of weights that are not given; give init=PATH too")
     datamodule = build_data(cfg)
     module = build_module(cfg)
-    _check_size(datamodule, module)
+    _check_pictures(datamodule, module)
     datamodule.window = module.window((datamodule.size, datamodule.size), datamodule.box)
     return datamodule, module
 
@@ -321,7 +347,11 @@ def _exit_code(stop: SystemExit, callbacks: Sequence[Callback]) -> int | str | N
     return 130 if stop.code == 1 else stop.code  # 1 is how Lightning ends after Ctrl-C
 
 
-def _check_size(datamodule: InpaintingDataModule, module: InpaintingModule) -> None:
+def _check_pictures(datamodule: InpaintingDataModule, module: InpaintingModule) -> None:
+    if module.in_channels != datamodule.channels:
+        raise InputError(
+            f"model.in_channels={module.in_channels} is not data.channels={datamodule.channels}; give the latter alone"
+        )
     size, multiple = datamodule.size, module.multiple
     if size % multiple:
         below, above = size // multiple * multiple, -(-size // multiple) * multiple

@@ -51,10 +51,15 @@ def find_lr(cfg: DictConfig) -> float:
         InputError: a mistake in the config, a network trained by two optimisers, or a loss that never falls.
     """
     datamodule, module, trainer = _build(cfg)
+    rising: dict[str, Any] = {"min_lr": LOWEST, "max_lr": HIGHEST, "num_training": RATES}
+    # a loss runs away above so many times the lowest, which says nothing of one below 0
+    threshold = None if "psnr" in module.loss.weights else 4.0
     with _worded("lr"):
         finder: Any = Tuner(trainer).lr_find(
-            *(module,), datamodule=datamodule, min_lr=LOWEST, max_lr=HIGHEST, num_training=RATES, update_attr=False
+            module, datamodule=datamodule, early_stop_threshold=threshold, update_attr=False, **rising
         )
+    if finder is None:
+        raise InputError("tune=lr: nothing was tried; give trainer.fast_dev_run=false")
     rates, losses = finder.results["lr"], finder.results["loss"]
     found = suggest_rate(rates, losses)
     output_dir = Path(cfg.paths.output_dir)

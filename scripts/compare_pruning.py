@@ -1,11 +1,14 @@
 """Run one sweep twice at the same time, with and without pruning, and compare what each found in equal wall time.
 
-``python scripts/compare_pruning.py SECONDS PRUNER [override ...]`` trains on GTSRB with ``experiment=fast`` on a small
-share of the pictures, each arm with one thread, and leaves its studies in ``outputs/sweeps/pruning-on`` and ``-off``.
-``python scripts/compare_pruning.py report`` prints both, replays every pruner on the curves of the trials that ran to
-their end, and draws ``docs/images/sweep.png``.
+    python scripts/compare_pruning.py SECONDS PRUNER [override ...]
+    python scripts/compare_pruning.py report
+
+The first trains on GTSRB with ``experiment=fast`` on a small share of the pictures, each arm with one thread, and
+leaves its studies in ``outputs/sweeps/pruning-on`` and ``-off``. The second prints both, replays every pruner on the
+curves of the trials that ran to their end, and draws ``docs/images/sweep.png``.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -106,9 +109,21 @@ def replay(trials: list[Any]) -> None:
         )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Parse the command line, run or report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seconds", help="of both arms, or `report`")
+    parser.add_argument("pruner", nargs="?", help="an option of conf/hydra/sweeper/pruner")
+    parser.add_argument("overrides", nargs="*", metavar="override")
+    options = parser.parse_args()
+    if options.seconds != "report" and not (options.seconds.isdecimal() and options.pruner):
+        parser.error("give seconds and a pruner, such as 1260 successive_halving; or report alone")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if sys.argv[1:] == ["report"]:
+    if options.seconds == "report":
         report()
     else:
-        run(sys.argv[1], sys.argv[2], sys.argv[3:])
+        run(options.seconds, options.pruner, options.overrides)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,12 @@
 """Measure what survives several processes better as a study's storage, Optuna's journal or SQLite.
 
-``python scripts/compare_storages.py [PROCESSES] [TRIALS]``: so many processes ask, report ten values and tell at once,
+    python scripts/compare_storages.py [PROCESSES] [TRIALS]
+
+So many processes ask, report ten values and tell at once,
 with nothing else to do, as fast as the storage lets them.
 """
 
-import sys
+import argparse
 import tempfile
 import time
 from multiprocessing import get_context
@@ -40,7 +42,11 @@ def work(storage: str, trials: int, number: int) -> tuple[int, float, list[str]]
 
 def main() -> None:
     """Print one line for each storage."""
-    processes, trials = (int(argument) for argument in (sys.argv[1:] + ["8", "25"][len(sys.argv) - 1 :]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("processes", nargs="?", type=int, default=8)
+    parser.add_argument("trials", nargs="?", type=int, default=25, help="of each process")
+    options = parser.parse_args()
+    processes, trials = options.processes, options.trials
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print(f"{processes} processes, {trials} trials each, {REPORTS} reports a trial")
     with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ from imcomp.errors import InputError
 from imcomp.losses.summed import WeightedSum
 from imcomp.models import NETWORKS
 from imcomp.module import InpaintingModule
+from imcomp.starting import check_resumed
 
 BOX = Box(4, 4, 12, 12)
 SMALL = {
@@ -264,16 +265,21 @@ class TestCheckpoint:
     def test_a_weight_alone_will_do(self):
         assert made(loss={"l1": 1.0, "adversarial": 0.25}).adversarial.weight == 0.25
 
-    def test_both_optimisers_go_on(self, tmp_path):
+    @pytest.mark.parametrize("scheduler", [None, {"name": "cosine"}], ids=["constant", "cosine"])
+    def test_both_optimisers_go_on(self, tmp_path, scheduler):
+        class Stop(pl.Callback):
+            def on_train_epoch_end(self, trainer, pl_module):
+                trainer.should_stop = True
+
         batches = [pictures(seed=seed) for seed in range(2)]
-        whole = made(lr=1e-2)
+        whole = made(lr=1e-2, scheduler=scheduler)
         fit(whole, batches, epochs=3)
 
-        half = made(lr=1e-2)
-        fit(half, batches, epochs=1).save_checkpoint(tmp_path / "half.ckpt")
+        half = made(lr=1e-2, scheduler=scheduler)
+        fit(half, batches, epochs=3, callbacks=[Stop()]).save_checkpoint(tmp_path / "half.ckpt")
         saved = torch.load(tmp_path / "half.ckpt", weights_only=True)
         assert [len(state["state"]) > 0 for state in saved["optimizer_states"]] == [True, True]
-        rest = made(lr=1e-2, seed=5)
+        rest = made(lr=1e-2, seed=5, scheduler=scheduler)
         trainer = pl.Trainer(
             accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, num_sanity_val_steps=0,
@@ -283,6 +289,15 @@ class TestCheckpoint:
 
         assert torch.equal(weights(whole.network), weights(rest.network))
         assert torch.equal(weights(whole.discriminator), weights(rest.discriminator))
+
+    def test_another_rate_of_the_discriminators_is_refused(self):
+        module = made()
+        options = {**module.hparams, "loss": {"l1": 1.0, "adversarial": {**LOSS["adversarial"], "lr": 0.5}}}
+        other = made(loss={"l1": 1.0, "adversarial": {**LOSS["adversarial"], "lr": 0.25}})
+        with pytest.raises(
+            InputError, match=r"with loss\.adversarial\.lr=0\.5 and cannot be resumed with 0\.25; .* init="
+        ):
+            check_resumed(other, {"state_dict": module.state_dict(), "hyper_parameters": options}, "a.ckpt")
 
 
 def test_validation_is_that_of_the_other_parts():

@@ -128,7 +128,7 @@ ARROWS = {
     "evaluation.agreement": {"errors"},
     "evaluation.curves": {"errors", "evaluation", "files", "scores"},
     "evaluation.document": set(),
-    "evaluation.entrants": {"baselines", "batch", "errors", "filling", "inference"},
+    "evaluation.entrants": {"baselines", "batch", "data.loading", "errors", "filling", "inference"},
     "evaluation.gallery": {"batch", "data", "evaluation", "metrics"},
     "evaluation.listing": {"evaluation", "files"},
     "evaluation.report": {"evaluation", "model_card"},

@@ -91,9 +91,24 @@ class TestForgivingEarlyStopping:
         assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 5
         assert "after epoch 5: val/mse was worse 3 times more often than better; lowest 0.25" in caplog.text
 
+    def test_a_run_that_it_ended_has_ended(self, train_config, tmp_path, monkeypatch):
+        losses = [0.25, 0.5, 0.5, 0.5]
+
+        def validation_step(self, batch, index):
+            self.log("val/mse", losses[self.current_epoch], batch_size=len(batch.image))
+
+        monkeypatch.setattr(InpaintingModule, "validation_step", validation_step)
+        last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+        options = ("trainer.max_epochs=4", "logger=csv", "callbacks.samples=null", "callbacks.early_stopping.patience")
+
+        for resume, patience, epoch in (("null", 1, 1), (last, 1, 1), (last, 2, 2)):
+            metrics = train(train_config(tmp_path, *options[:-1], f"{options[-1]}={patience}", f"resume={resume}"))
+            assert torch.load(last, weights_only=True)["epoch"] == epoch
+            assert (metrics["epoch"], metrics["val/mse"]) == (0, 0.25)
+
     def test_what_is_not_logged_cannot_be_monitored(self, train_config, tmp_path):
         with pytest.raises(InputError) as caught:
-            train(train_config(tmp_path, "monitor=val/error"))
+            train(train_config(tmp_path, "callbacks.early_stopping.monitor=val/error"))
 
         assert "early stopping monitors 'val/error', which is not logged; choose from " in str(caught.value)
         assert "val/mse" in str(caught.value)
@@ -116,6 +131,10 @@ def cells(grid, rows, columns):
 
 
 class TestSampleGrid:
+    def test_no_picture_is_refused(self):
+        with pytest.raises(ValueError, match=r"count 0 shows nothing; give at least 1, or callbacks\.samples=null"):
+            SampleGrid(count=0)
+
     def test_its_rows_are_masked_completed_original_and_error(self):
         output = torch.full((2, 1, 2, 2), 0.5)
 

@@ -79,6 +79,7 @@ MISTAKES = [
     (["train", "model.optimizer=sgdd"], "unknown optimizer 'sgdd'; choose from"),
     (["train", "model.channels=3"], "model.channels=3 is a int; expected list of int"),
     (["train", "+model.foo=3"], "unknown key model.foo"),
+    (["train", "+epochs=7"], "unknown key epochs; did you mean trainer.max_epochs?"),
     (["train", "++model._target_=os.system"], "model._target_=os.system is not allowed"),
     (["train", "model.scheduler.name=cosine-ish"], "unknown scheduler 'cosine-ish'; choose from"),
     (["train", "data=folder"], "data.root is not given; give data.root=..."),

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from imcomp.compare import compare, print_sections, write_sections
+from imcomp.compare import Section, compare, print_sections, write_sections
 from imcomp.errors import InputError
 
 
@@ -40,11 +40,11 @@ def test_what_only_one_has_shows_as_a_dash(runs):
     (runs[1] / "metrics.json").unlink()
     (runs[1] / "provenance.json").unlink()
 
-    _, provenance, metrics, curve = compare(*runs, curves=["train/mse"])
+    _, provenance, metrics, curve = compare(*runs)
 
     assert metrics.rows[0] == ["val/mse", "0.25", "–", "–"]
     assert provenance.rows[1] == ["versions.torch", "2.15", "–"]
-    assert curve.rows == []
+    assert curve.rows[0] == ["0", "1", "2"]
 
 
 def test_a_long_curve_is_thinned_out(runs):
@@ -58,11 +58,18 @@ def test_a_long_curve_is_thinned_out(runs):
 
 
 def test_it_is_printed(runs, capsys):
-    print_sections(compare(*runs, curves=["nothing"]))
+    long = [Section("Config", ["key", f"{'a' * 70}-one", f"{'a' * 70}-two"], [["model.lr", "1", "2"]])]
+    print_sections([*compare(*runs), *long, Section("nothing", [], [])])
 
     text = capsys.readouterr().out
     assert "model.lr" in text
     assert "nothing: no difference, or nothing there" in text
+    assert "…" not in text  # the ends of two runs' names tell them apart
+
+
+def test_a_metric_that_neither_has_is_refused(runs):
+    with pytest.raises(InputError, match=r"^curves=val/mes is in neither run; did you mean val/mse\?$"):
+        compare(*runs, curves=["val/mes"])
 
 
 def test_it_is_written_as_markdown_or_html(runs, tmp_path):

@@ -176,6 +176,17 @@ class TestLogging:
             metric.update(output, whole.image, whole.mask)
             assert trainer.callback_metrics[f"val/{name}"] == pytest.approx(metric.compute().item())
 
+    def test_parts_are_of_the_pictures_that_have_a_hole_as_the_loss_is(self):
+        module = InpaintingModule(lr=0.0, loss={"mse": 1.0, "l1": 2.0}, **SMALL)
+        batches = [pictures(4, seed=1), pictures(4, seed=2)]
+        batches[1].mask[1:] = 0
+
+        scores = fit(module, [pictures()], batches).callback_metrics
+
+        parts = scores["val/loss/mse"] + 2 * scores["val/loss/l1"]
+        assert parts.item() == pytest.approx(scores["val/loss"].item())
+        assert scores["val/loss/mse"].item() == pytest.approx(scores["val/mse"].item())
+
     def test_the_loss_is_the_hole_error_of_the_batch(self, monkeypatch):
         module = InpaintingModule(**SMALL)
         monkeypatch.setattr(module, "log", lambda *_, **__: None)

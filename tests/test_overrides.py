@@ -12,6 +12,7 @@ from imcomp.errors import InputError
 from imcomp.overrides import (
     add_loss_terms,
     check_groups,
+    check_keys,
     default_sweep,
     expand_rerun,
     expand_resume,
@@ -254,6 +255,9 @@ def test_a_group_without_an_option_is_told():
         (["model.lrr=1"], ["unknown key model.lrr; did you mean model.lr?", "+model.lrr=..."]),
         (["modle.lr=1"], ["unknown key modle.lr; did you mean model.lr?"]),
         (["modell=unet"], ["unknown key modell; did you mean model?"]),
+        (["lr=1e-3"], ["unknown key lr; did you mean model.lr?"]),
+        (["epochs=7"], ["unknown key epochs; did you mean trainer.max_epochs?"]),
+        (["zzz=7"], ["unknown key zzz; choose from augment, callbacks, data, ", ", ..."]),
         (["data=folder", "data.rot=x"], ["unknown key data.rot; did you mean data.root?"]),
         (["data=folder", "data.root=x", "data.count=3"], ["unknown key data.count;"]),
         (["experiment=referense"], ["experiment=referense is unknown; did you mean reference?"]),
@@ -285,6 +289,14 @@ def test_a_missing_value_is_told(config, key, line):
     with pytest.raises(OmegaConfBaseException) as raised:
         OmegaConf.select(cfg, key, throw_on_missing=True) or cfg[key]
     assert explain(raised.value, config_dir(), "train") == line
+
+
+def test_a_key_at_the_top_that_nothing_reads_is_refused():
+    with initialize_config_dir(str(config_dir())):
+        check_keys(compose("train", ["experiment=pretrain_decoder", "debug=fast"]), config_dir(), "train")
+        check_keys(compose("evaluate", ["mask=center"]), config_dir(), "evaluate")
+        with pytest.raises(InputError, match=r"^unknown key lr; did you mean model\.lr\?$"):
+            check_keys(compose("train", ["+lr=1e-3"]), config_dir(), "train")
 
 
 def test_a_file_that_cannot_be_opened_is_named():

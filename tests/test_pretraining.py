@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -154,6 +155,22 @@ def test_a_run_that_has_ended_is_not_trained_again(run, monkeypatch):
     run.cfg.resume = str(run.folder / "checkpoints" / "last.ckpt")
     assert pretrain(run.cfg) == run.metrics
     run.cfg.resume = None
+
+
+def test_a_seed_that_is_drawn_is_one_for_all_stages(run, train_config, tmp_path, monkeypatch):
+    seeds = []
+    monkeypatch.setattr("imcomp.pretraining.train", lambda cfg, **_: seeds.append(cfg.seed) or {})
+    monkeypatch.setattr("imcomp.pretraining.write_report", lambda *_: None)
+    monkeypatch.setattr("imcomp.training.draw_seed", iter([7, 8, 9]).__next__)
+
+    pretrain(train_config(tmp_path, *STAGED, "seed=null", run="other"))
+    assert seeds == [7, 7, 7]
+
+    shutil.copytree(run.folder, tmp_path / "run")
+    cfg = train_config(tmp_path, *STAGED, "seed=null", "trainer.max_epochs=4")
+    cfg.resume = str(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    pretrain(cfg)
+    assert seeds[3:] == [0, 0]  # of the first stage, which has ended
 
 
 @pytest.mark.parametrize(

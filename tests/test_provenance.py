@@ -56,6 +56,10 @@ class TestGit:
         assert first["changed"] == ["a.py", "b.py"]
         assert git_state(checkout)["diff_sha256"] != first["diff_sha256"]
 
+    def test_a_change_that_is_not_utf_8(self, checkout):
+        (checkout / "a.py").write_bytes(b"# caf\xe9\n")
+        assert len(git_state(checkout)["diff_sha256"]) == 64
+
     def test_outside_of_a_checkout(self, tmp_path):
         assert git_state(tmp_path) is None
 

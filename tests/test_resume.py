@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from imcomp.errors import InputError
 from imcomp.losses import masked_mse
 from imcomp.module import InpaintingModule
 from imcomp.training import train
@@ -282,6 +283,52 @@ def test_all_aids_to_training_survive(train_config, tmp_path, stop, resume, opti
     stop("on_validation_batch_start", 1, terminate, *options, last)
 
     assert_like(calm, tmp_path, resume(*options))
+
+
+def test_sigterm_waits_for_the_step_of_the_batch(train_config, tmp_path, stop, resume):
+    two = "trainer.accumulate_grad_batches=2"
+    calm = tmp_path / "calm", train(train_config(tmp_path / "calm", *QUICK, two))
+
+    assert stop("on_train_batch_start", 5, terminate, two) == 143  # the first batch of the second epoch
+    assert checkpoint(tmp_path)["global_step"] == 3
+
+    assert_like(calm, tmp_path, resume(two))
+
+
+@pytest.mark.parametrize(("hook", "number"), [("on_train_batch_start", 6), ("on_train_batch_end", 7)])
+def test_an_interrupt_before_the_step_repeats_its_batches(train_config, tmp_path, stop, resume, hook, number):
+    options = ("model.dropout=0", "trainer.accumulate_grad_batches=2")
+    train(train_config(tmp_path / "calm", *QUICK, *options))
+
+    assert stop(hook, number, interrupt, *options) == 130
+    resume(*options)
+
+    one, other = checkpoint(tmp_path / "calm"), checkpoint(tmp_path)
+    learnt = [key for key, _ in InpaintingModule(**one["hyper_parameters"]).named_parameters()]
+    assert [key for key in learnt if not torch.equal(one["state_dict"][key], other["state_dict"][key])] == []
+    assert one["global_step"] == other["global_step"] == 6
+    for name in ("train/loss", "val/mse"):
+        steps = [{(epoch, step) for epoch, step, _ in logged(root, name)} for root in (tmp_path / "calm", tmp_path)]
+        assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "model/scheduler=onecycle",
+            "model/scheduler=step and cannot be resumed with onecycle; give the same, or init=",
+        ),
+        ("model/scheduler=constant", "model/scheduler=step and cannot be resumed with constant"),
+        ("model.optimizer=adamw", "model.optimizer=adam and cannot be resumed with adamw"),
+        ("model.decoder_lr=0.5", "model.decoder_lr=1 and cannot be resumed with other than 1"),
+    ],
+)
+def test_another_optimiser_or_schedule_is_refused(calm, train_config, tmp_path, override, message):
+    last = f"resume={calm[0]}/run/checkpoints/last.ckpt"
+    with pytest.raises(InputError, match=message) as caught:
+        train(train_config(tmp_path, *QUICK, last, override))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("hook", ["on_validation_end", "on_validation_epoch_end"])

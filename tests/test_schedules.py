@@ -179,10 +179,21 @@ def test_a_finished_run_goes_on_in_a_longer_cycle(train_config, tmp_path):
     assert (state["last_epoch"], state["total_steps"]) == (8, 8)
 
 
+def test_other_steps_hold_from_there_on():
+    def made(**options):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        return build_schedule({"name": "step", **options}).over(optimizer, 0)
+
+    before, after = made(step_size=1, gamma=0.5), made(step_size=3, gamma=0.1)
+    after.load_state_dict(before.state_dict())
+
+    assert (after.step_size, after.gamma) == (3, 0.1)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
 def test_a_run_goes_on_with_another_rate_and_weight_decay(train_config, tmp_path, name, optimizer):
-    options = (f"model/scheduler={name}", f"model.optimizer={optimizer}", "+model.decoder_lr=0.5")
+    options = (f"model/scheduler={name}", f"model.optimizer={optimizer}", "model.decoder_lr=0.5")
     options += ("callbacks.early_stopping=null",)
     train(train_config(tmp_path, *QUICK, *options, "model.lr=1e-3", "trainer.max_epochs=2", run="whole"))
     train(train_config(tmp_path, *QUICK, *options, "model.lr=1e-2", "trainer.max_epochs=1", "model.weight_decay=0.1"))

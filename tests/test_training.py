@@ -342,6 +342,13 @@ class TestInit:
         (["loss=adversarial", "loss.adversarial.layers=0"], "loss.adversarial.layers=0 is too small; give at least 1"),
         (["loss=perceptual", "loss.perceptual.weights=a.pth"], "loss.perceptual.weights=a.pth: no such file; give"),
         (["+callbacks.mine._target_=os.system"], "callbacks.mine._target_=os.system is not allowed"),
+        (["monitor=val/mes", "callbacks.early_stopping=null"], "monitor=val/mes is not measured; choose from val/acc"),
+        (["monitor=train/loss"], "monitor=train/loss is not measured; choose from val/accuracy, val/loss, val/mse"),
+        (["objectives=[val/foo]"], "objectives=val/foo is not measured; choose from latency, params, val/accuracy"),
+        (["trainer.accumulate_grad_batches=0"], "accumulate_grad_batches=0 batches never make a step; give at least 1"),
+        (["callbacks.samples.count=0"], "count 0 shows nothing; give at least 1, or callbacks.samples=null"),
+        (["model.in_channels=3"], "model.in_channels=3 is not data.channels=1; give the latter alone"),
+        (["init_only=decoder"], "init_only=decoder is a part of weights that are not given; give init=PATH too"),
     ],
 )
 def test_a_mistake_is_told_before_training(train_config, tmp_path, overrides, message):
@@ -350,6 +357,23 @@ def test_a_mistake_is_told_before_training(train_config, tmp_path, overrides, me
 
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "latest").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["loss=ssim", "loss.ssim.window=33"],
+            "loss.ssim: a picture of 32x32 pixels has no room for a window of 33; give a smaller",
+        ),
+        (["logger=csv", "logger.csv=null"], "Cannot use `LearningRateMonitor`"),
+    ],
+)
+def test_a_mistake_that_shows_in_training_is_told_in_one_line(train_config, tmp_path, overrides, message):
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        train(train_config(tmp_path, *overrides))
+
+    assert "\n" not in str(caught.value)
 
 
 def test_weights_that_were_trained_on_another_scale_are_refused(train_config, tmp_path):

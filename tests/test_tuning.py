@@ -53,6 +53,20 @@ def test_a_learning_rate_is_found_and_drawn(train_config, tmp_path, scheduler):
     assert {file.name for file in (tmp_path / "run").iterdir()} == {"config.yaml", "lr_find.csv", "lr_find.html"}
 
 
+def test_a_loss_below_zero_does_not_run_away(train_config, tmp_path):
+    assert 1e-6 < find_lr(train_config(tmp_path, *QUIET, "loss=psnr")) < 1
+    with (tmp_path / "run" / "lr_find.csv").open() as lines:
+        losses = [float(row["loss"]) for row in csv.DictReader(lines)]
+    assert len(losses) > 50
+    assert losses[10] < 0
+
+
+@pytest.mark.parametrize("find", [find_lr, find_batch_size])
+def test_a_run_of_one_batch_tries_nothing(train_config, tmp_path, find):
+    with pytest.raises(InputError, match=r"nothing was tried; give trainer\.fast_dev_run=false"):
+        find(train_config(tmp_path, *QUIET, "+trainer.fast_dev_run=true"))
+
+
 def test_a_batch_size_is_found_by_doubling(train_config, tmp_path, monkeypatch):
     sizes = set()
     monkeypatch.setattr(

@@ -1,7 +1,6 @@
 """Pictures that come from anywhere, and the holes drawn on them. NumPy and Pillow alone."""
 
 import io
-import warnings
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +14,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "MPO")
 """What Pillow may take a file for: those that people have, and whose decoders run nothing else."""
 
 _PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
+_MOST_PIXELS = 178_956_970  # Pillow refuses more, whatever is allowed here
 _LEAST_SHOWN, _MOST_SHOWN = 640, 1024  # pixels of the longer side on the canvas
 
 
@@ -50,17 +50,14 @@ def decode(file: BinaryIO, *, max_pixels: int) -> Image.Image:
     Raises:
         InputError: too many pixels, or no picture.
     """
-    most = f"at most {max_pixels / 1e6:g} million pixels are taken"
+    most = f"at most {min(max_pixels, _MOST_PIXELS) / 1e6:g} million pixels are taken"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as image:
-                too_large = image.width * image.height > max_pixels
-                if not too_large:
-                    image.load()
-                    upright = ImageOps.exif_transpose(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        with Image.open(file, formats=FORMATS) as image:
+            too_large = image.width * image.height > max_pixels
+            if not too_large:
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+    except Image.DecompressionBombError as error:
         raise InputError(f"the picture has too many pixels; {most}") from error
     except Exception as error:  # how a damaged picture fails is its decoder's to know
         raise InputError(

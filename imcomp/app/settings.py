@@ -1,5 +1,6 @@
 """What the app is started with."""
 
+import math
 from dataclasses import dataclass, fields
 
 from imcomp.errors import InputError
@@ -21,7 +22,7 @@ class Settings:
         keep_minutes: after which uploads and results are deleted.
 
     Raises:
-        InputError: a number that is not above 0.
+        InputError: a number that is not above 0, or has no end.
     """
 
     ckpts: tuple[str, ...]
@@ -37,8 +38,12 @@ class Settings:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type in (int, float) and field.name != "port" and not value > 0:
+            if field.type not in (int, float) or field.name == "port":
+                continue
+            if not value > 0:
                 raise InputError(f"{field.name}={value} is too small; give a number above 0")
+            if value == math.inf:
+                raise InputError(f"{field.name}={value} has no end; give a finite number")
         if not 0 <= self.port < 1 << 16:
             raise InputError(f"port={self.port} is no port; give one from 1 to 65535, or 0 for any that is free")
 

@@ -126,7 +126,7 @@ class ImageSurface:
         """In the picture's own numbers, ``(H, W)`` or ``(H, W, bands)``."""
         if self.deep:
             numbers: npt.NDArray[Any] = self.black + values[0].astype(np.float64) * (self.white - self.black)
-            return numbers if self.mode == "F" else np.rint(numbers)
+            return numbers if self.mode == "F" else self._beside_key(np.rint(numbers))
         if self.mode == "1":
             whiter: npt.NDArray[np.bool_] = values[0] >= 0.5
             return whiter
@@ -149,7 +149,7 @@ class ImageSurface:
             clear = self.result.info.get("transparency")
             if isinstance(clear, bytes):
                 palette[: len(clear), 3] = np.frombuffer(clear, np.uint8)[: len(palette)]
-            elif isinstance(clear, int):
+            elif isinstance(clear, int) and clear < len(palette):  # a GIF may name a colour that it has not
                 palette[clear, 3] = 0
             palette[:, :3][palette[:, 3] < palette[:, 3].max()] = np.inf
             self._colours = palette[:, :3]
@@ -163,7 +163,7 @@ class ImageSurface:
             nearest[start : start + len(some)] = usable[((colours**2).sum(1) - 2 * some @ colours.T).argmin(1)]
         return nearest[place].reshape(levels.shape[:2])
 
-    def _beside_key(self, levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def _beside_key(self, levels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Step aside from the one colour that a PNG may declare transparent."""
         key = self.result.info.get("transparency")
         if isinstance(key, int) or (isinstance(key, tuple) and len(key) == 3):

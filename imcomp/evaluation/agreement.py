@@ -1,6 +1,6 @@
 """Which pictures and holes: what is given, what the checkpoints were trained with, and whether they agree on it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ INHERITED = (*PICTURE_OPTIONS, *SPLIT_OPTIONS)
 
 # what decides which pictures of a source are trained on
 _LEAK_OPTIONS = (
+    *("source", "sources"),
     *("split", "seed", "val_fraction", "test_fraction"),
     *("count", "frames_per_track", "group_regex"),
 )
@@ -92,7 +93,8 @@ def inherit_mask(given: Mapping[str, Any] | None, trained: Mapping[str, Mapping[
 def leak_warning(name: str, trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> str | None:
     """Word a warning where the evaluated pictures may be among those that a network was trained on.
 
-    That is where both are from the same source, split in another way.
+    That is where both are from the same source, split in another way. A mixture is from each of its sources, and a
+    split of it is another than of one of them alone.
 
     Args:
         name: the network's.
@@ -102,7 +104,8 @@ def leak_warning(name: str, trained: Mapping[str, Any], evaluated: Mapping[str, 
     Returns:
         One line, or None where there is nothing to warn of.
     """
-    if not _same_source(trained, evaluated):
+    learned, shown = _sources(trained, ("split", "train")), _sources(evaluated, ("split", "val", "test"))
+    if not any(_same_source(one, other) for one in learned for other in shown):
         return None
     known = trained.keys() & evaluated.keys()  # an option that one of them leaves at its default says nothing
     changed = [key for key in _LEAK_OPTIONS if key in known and trained[key] != evaluated[key]]
@@ -129,6 +132,15 @@ def _agreed(key: str, values: Mapping[str, Any]) -> Any:
         told = ", ".join(f"{name}: {value}" for name, value in values.items())
         raise InputError(f"the checkpoints were trained with different {key} ({told}); give {key}=... for all")
     return first
+
+
+def _sources(options: Mapping[str, Any], uses: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The source of a data module, or those of a mixture that are for one of some uses."""
+    if options.get("source") != "mixed":
+        return [options]
+    root = Path(str(options.get("root") or ""))
+    used = [one for one in options.get("sources", ()) if one.get("use", "split") in uses]
+    return [{**one, "root": root / str(one.get("root", ""))} for one in used]
 
 
 def _same_source(trained: Mapping[str, Any], evaluated: Mapping[str, Any]) -> bool:

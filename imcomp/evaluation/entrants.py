@@ -1,6 +1,6 @@
 """What fills holes in a comparison: trained networks, and classical fills in processes of their own."""
 
-import os
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from imcomp.baselines import Baseline, Hole, Picture, fill_all
 from imcomp.batch import Batch
+from imcomp.data.loading import count_cores
 from imcomp.errors import InputError
 from imcomp.filling import fill
 from imcomp.inference import Trained
@@ -123,12 +124,12 @@ class Workers(AbstractContextManager["Workers"]):
 
     def __init__(self, count: int | str, pictures: int) -> None:
         if count == "auto":
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            count = 0 if pictures < _FEW else cores
+            count = 0 if pictures < _FEW else count_cores()
         if not isinstance(count, int) or count < 0:
             raise InputError(f"workers={count} is no number of processes; give auto, 0 or more")
-        # not forked: a fork of a process with torch's threads may hang
-        self.pool = ProcessPoolExecutor(count, get_context("spawn")) if count else None
+        # not forked: a fork of a process with torch's threads may hang; Ctrl-C is for this process, which ends them
+        ignore = (signal.signal, (signal.SIGINT, signal.SIG_IGN))
+        self.pool = ProcessPoolExecutor(count, get_context("spawn"), *ignore) if count else None
 
     def __exit__(self, *_: object) -> None:
         if self.pool is not None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -57,7 +57,13 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         device=str,
         resamples=int,
         self_ensemble=bool,
+        lpips=Mapping,
+        fid=Mapping,
     )
+    backbones = {f"{key}.{name}": value for key in ("lpips", "fid") for name, value in options[key].items()}
+    weights = str | None
+    check_settings(backbones, **{"lpips.net": Literal["alex", "squeeze", "vgg"]})
+    check_settings(backbones, **{"lpips.weights": weights, "fid.weights": weights})
     for key in ("samples", "resamples"):
         if options[key] < 0:
             raise InputError(f"{key}={options[key]} is no number of {key}; give 0 or more")
@@ -71,12 +77,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     skipped |= without
     device = find_device(options["device"])
     datamodule = build_data(cfg, options, trained)
-    warnings = _warnings(trained, datamodule, options["part"])
     datamodule.setup()
+    warnings = _warnings(trained, datamodule, options["part"])
     dataset = part_of(datamodule, options["part"], options["limit"])
 
     torch.set_flush_denormal(True)  # on denormal weights a CPU computes 15 times slower
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     with Workers(options["workers"], len(dataset)) as workers:
         entrants = build_entrants(
             *(trained, baselines, workers, device),
@@ -109,8 +115,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         metrics = _write(comparison, scored, gallery, options["samples"], output_dir)
     console.print(score_table(comparison))
     for name, reason in skipped.items():
-        console.print(f"left out: {name}: {reason}", markup=False)
-    console.print(f"report:   {output_dir / 'report.html'}", markup=False)
+        console.print(f"left out: {name}: {reason}")
+    console.print(f"report:   {output_dir / 'report.html'}")
     return metrics
 
 

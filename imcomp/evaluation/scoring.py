@@ -20,7 +20,6 @@ from imcomp.errors import InputError
 from imcomp.evaluation.entrants import Entrant
 from imcomp.evaluation.statistics import Values
 from imcomp.metrics import complete, hole_scores
-from imcomp.scores import hole_area
 
 if TYPE_CHECKING:
     from torchmetrics.image.fid import FrechetInceptionDistance
@@ -145,10 +144,11 @@ class _Tally:
         self.fakes: dict[str, dict[str, Tensor]] = {name: {} for name in entrants}
 
     def add(self, batch: Batch, outputs: Mapping[str, tuple[Tensor, float]], further: Mapping[str, Score]) -> None:
-        area = hole_area(batch.mask)
+        # in double: a tenth in float32 lies above 0.1, and would be in the next bin
+        area = batch.mask.sum((1, 2, 3)).cpu().double().numpy() / batch.mask[0].numel()
         holed = area > 0
-        self.positions.append(self.pictures + np.flatnonzero(holed.cpu().numpy()))
-        self.areas.append(area[holed].double().cpu().numpy())
+        self.positions.append(self.pictures + np.flatnonzero(holed))
+        self.areas.append(area[holed])
         self.pictures += len(batch.image)
         if self.real is not None:
             self.real.update(batch.image, real=True)
@@ -157,7 +157,7 @@ class _Tally:
             scores = hole_scores(output, batch.image, batch.mask)
             scores |= {key: metric(output, batch.image, batch.mask) for key, metric in further.items()}
             for key, values in scores.items():
-                self.scores[name].setdefault(key, []).append(values[holed].double().cpu().numpy())
+                self.scores[name].setdefault(key, []).append(values.cpu().double().numpy()[holed])
             if self.real is not None:
                 self._add_fake(name, complete(output, batch.image, batch.mask))
 

@@ -58,14 +58,14 @@ def summarise(scores: Mapping[str, Values], groups: Sequence[Any], *, resamples:
     Args:
         scores: a value for each picture, by the metric's name.
         groups: each picture's group.
-        resamples: how many are drawn; 0 for none, and no interval.
+        resamples: how many are drawn; 0 for none, and no interval. One group alone has none either.
         seed: of the draws; the same seed draws the same groups for every entrant.
     """
     count = len(groups)
     table = np.stack([np.asarray(values, dtype=np.float64) for values in scores.values()], axis=1)
     none = np.full(len(scores), np.nan)
     means = table.mean(axis=0) if count else none
-    low, high = _interval(table, groups, resamples, seed) if count and resamples else (none, none)
+    low, high = _interval(table, groups, resamples, seed) if resamples and len(set(groups)) > 1 else (none, none)
     rows = np.stack([means, low, high], axis=1)
     return Summary(count, {name: Interval(*map(float, row)) for name, row in zip(scores, rows, strict=True)})
 

@@ -63,17 +63,23 @@ class WeightedSum(nn.Module):
 
         Returns:
             The sum, and each part by its name, before it is weighted.
+
+        Raises:
+            InputError: pictures that a term does not take.
         """
         inside = output if box is None or not self.everywhere else box.crop(output)
         parts = {}
         for name, term in self.terms.items():
             margin = getattr(term, "margin", 0)
-            if getattr(term, "everywhere", False):
-                parts[name] = term(output, image, mask)
-            elif margin == 0:
-                parts[name] = term(inside, *((image, mask) if box is None else (box.crop(image), box.crop(mask))))
-            else:
-                parts[name] = term(*complete(inside, image, mask, box, margin=margin))
+            try:
+                if getattr(term, "everywhere", False):
+                    parts[name] = term(output, image, mask)
+                elif margin == 0:
+                    parts[name] = term(inside, *((image, mask) if box is None else (box.crop(image), box.crop(mask))))
+                else:
+                    parts[name] = term(*complete(inside, image, mask, box, margin=margin))
+            except ValueError as error:
+                raise InputError(f"loss.{name}: {error}") from error
         weighted = [self.weights[name] * part for name, part in parts.items()]
         return sum(weighted[1:], weighted[0]), parts
 

@@ -204,7 +204,7 @@ def _interpolation(wanted: tuple[int, int], part: tuple[int, int], extent: int) 
         if fraction:
             row[pixel + 1 - part[0]] = fraction
     with torch.inference_mode(False):  # else what is kept could not be trained with
-        return torch.tensor(weights)
+        return torch.tensor(weights, dtype=torch.float32)
 
 
 def _silence_bias(block: nn.Sequential, place: int) -> None:

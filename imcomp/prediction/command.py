@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imcomp import Completer
+from imcomp import Completer, pretrained
 from imcomp.data.masks import build_mask
 from imcomp.data.pictures import UnreadablePicture
 from imcomp.data.stored import read_stored
@@ -16,6 +16,14 @@ from imcomp.prediction.jobs import Plan, list_jobs
 from imcomp.prediction.journal import content_digest
 from imcomp.prediction.running import Options, check_plan, find_done, predict
 from imcomp.report import report_dry_run, report_prediction
+
+# what keys of ``mask`` go with
+_GOES_WITH = {
+    "options": "a kind of hole, such as mask=center,",
+    "tolerance": "mask.color",
+    "resize": "mask files",
+    "invert": "mask files",
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,12 @@ def run_prediction(settings: Settings, mask: MaskSettings, kinds: Mapping[str, C
         InputError: a mistake in the settings, the checkpoint or the files.
     """
     assert settings.ckpt is not None  # the command line has chosen one
-    output = Path(settings.output)
+    checkpoint, output = pretrained.find(settings.ckpt) or Path(settings.ckpt), Path(settings.output)
+    if not checkpoint.is_file():
+        raise InputError(
+            f"no checkpoint {checkpoint}; give the path of a .ckpt, .safetensors or .onnx file, or the name of"
+            f" published weights ({pretrained.choices()})"
+        )
     if output.exists() and not output.is_dir():
         raise InputError(f"output={output} is a file; give a folder")
     precision = str(settings.precision)
@@ -81,11 +94,11 @@ def run_prediction(settings: Settings, mask: MaskSettings, kinds: Mapping[str, C
         settings.contact_sheet,
         settings.overwrite,
         settings.max_pixels,
-        identity=[content_digest(Path(settings.ckpt)), precision, settings.backend, settings.self_ensemble],
+        identity=[content_digest(checkpoint), precision, settings.backend, settings.self_ensemble],
     )
     inputs = find_inputs(settings.input, output)
     holes, masks = find_holes(mask, kinds, settings.max_pixels)
-    plan = list_jobs(inputs, holes, masks)
+    plan = list_jobs(inputs, holes, masks, output)
     if settings.dry:
         check_plan(plan, inputs, output, options)
         report_dry_run(_listed(plan, find_done(plan, output, options)), plan.unmatched, output)
@@ -105,32 +118,37 @@ def run_prediction(settings: Settings, mask: MaskSettings, kinds: Mapping[str, C
     return not report.left_out and not report.unmatched
 
 
-def find_holes(  # noqa: PLR0911 - one return a kind of hole reads best
+def find_holes(
     mask: MaskSettings, kinds: Mapping[str, Callable[[], dict[str, Any]]], max_pixels: int
 ) -> tuple[Holes, Path | None]:
     """The kind of hole that is asked for, and its mask file or folder.
 
     Raises:
-        InputError: several at once, none of that name, or options that it does not take.
+        InputError: several at once, none of that name, or keys or options that it does not take.
     """
     given = [key for key in ("file", "color", "box") if getattr(mask, key) is not None]
     if len(given) > 1:
         raise InputError(f"mask.{given[0]} and mask.{given[1]} are two holes for one picture; give one of them")
     if mask.color is not None:
+        _check_others(mask, "tolerance")
         return FromColour(mask.color, mask.tolerance), None
     if mask.box is not None:
+        _check_others(mask)
         return FromBox(mask.box), None
     if mask.file is None:
+        _check_others(mask)
         return Drawn(), None
     path = Path(mask.file)
-    if path.is_dir():
-        return FromFile(mask.resize, mask.invert, max_pixels), path
     if path.exists() or path.is_symlink():
-        _check_readable(path, max_pixels)
+        _check_others(mask, "resize", "invert")
+        if not path.is_dir():
+            _check_readable(path, max_pixels)
         return FromFile(mask.resize, mask.invert, max_pixels), path
     if mask.file == "alpha":
+        _check_others(mask)
         return FromAlpha(), None
     if mask.file in kinds:
+        _check_others(mask, "options")
         options = kinds[mask.file]() | mask.options
         try:
             build_mask(options)
@@ -142,6 +160,13 @@ def find_holes(  # noqa: PLR0911 - one return a kind of hole reads best
         f"mask={mask.file}: file does not exist; give a picture that is white where the hole is, a folder of them,"
         f" alpha, or a kind of hole ({near})"
     )
+
+
+def _check_others(mask: MaskSettings, *taken: str) -> None:
+    """Refuse what the hole does not take; by default all of it is empty, 0 or false."""
+    for key, what in _GOES_WITH.items():
+        if key not in taken and getattr(mask, key):
+            raise InputError(f"mask.{key} goes with {what} alone; leave it out")
 
 
 def _check_readable(path: Path, max_pixels: int) -> None:

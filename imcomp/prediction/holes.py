@@ -11,10 +11,10 @@ from PIL import Image, ImageColor
 
 from imcomp.completing.holes import to_hole
 from imcomp.data.masks import MaskGenerator, build_mask, mix_seeds
-from imcomp.data.pictures import UnreadablePicture, find_names, to_grey_or_rgb
+from imcomp.data.pictures import UnreadablePicture, find_pictures, to_grey_or_rgb
 from imcomp.data.stored import read_stored
 from imcomp.errors import InputError
-from imcomp.prediction.inputs import Inputs, resolved
+from imcomp.prediction.inputs import Inputs, outside, resolved
 
 
 class Cutter(Protocol):
@@ -210,14 +210,18 @@ class Matched:
     taken: set[int]
 
 
-def match_masks(inputs: Inputs, folder: Path) -> Matched:
+def match_masks(inputs: Inputs, folder: Path, output: Path | None = None) -> Matched:
     """Find each picture's masks in a folder, by name: of ``a.jpg`` these are ``a.*``, ``a_mask.*`` and ``a_mask001.*``.
 
     Sub-folders must be alike. In a folder that holds the pictures too, a picture is not its own mask, and a mask is no
-    picture.
+    picture. What is in ``output`` is none.
+
+    Raises:
+        InputError: ``output`` is the folder itself.
     """
     by_place: dict[tuple[Path, str], list[Path]] = {}
-    for name in map(Path, find_names(folder)):
+    for file in outside(find_pictures(folder), folder, output, "masks"):
+        name = file.relative_to(folder)
         by_place.setdefault((name.parent, _stem(name.stem)), []).append(name)
     own = {resolved(path) for path in inputs.paths}
     masks: dict[int, list[Path]] = {}

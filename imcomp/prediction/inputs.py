@@ -3,7 +3,7 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +49,7 @@ def find_inputs(patterns: str | Sequence[str], output: Path | None = None) -> In
     for pattern in patterns:
         root, paths = _find(pattern)
         roots.append(root)
-        if output is not None:
-            if resolved(output) == resolved(root):
-                raise InputError(f"output={output} is the folder of the inputs; give another")
-            if resolved(output).is_relative_to(resolved(root)):
-                paths = [path for path in paths if not resolved(path).is_relative_to(resolved(output))]
+        paths = outside(paths, root, output, "inputs")
         if not paths:
             raise InputError(f"input={pattern}: no picture there; give a picture, a folder or a glob that matches some")
         for path in paths:
@@ -61,6 +57,27 @@ def find_inputs(patterns: str | Sequence[str], output: Path | None = None) -> In
     files = list(found.values())
     paths, names = [path for path, _ in files], [name for _, name in files]
     return Inputs(roots[0], paths, names if len(roots) > 1 else None)
+
+
+def outside(paths: Iterable[Path], root: Path, output: Path | None, what: str) -> list[Path]:
+    """Leave out what lies in the output folder, where that is inside the files' own: an earlier run wrote it.
+
+    Args:
+        paths: files below ``root``.
+        root: their folder.
+        output: the output folder.
+        what: the files are, for the error.
+
+    Raises:
+        InputError: ``output`` is ``root``.
+    """
+    if output is None:
+        return [*paths]
+    own, written = resolved(root), resolved(output)
+    if own == written:
+        raise InputError(f"output={output} is the folder of the {what}; give another")
+    inside = written.is_relative_to(own)
+    return [path for path in paths if not (inside and resolved(path).is_relative_to(written))]
 
 
 def output_names(inputs: Inputs, suffix: str = ".png") -> list[Path]:
@@ -87,7 +104,7 @@ def output_names(inputs: Inputs, suffix: str = ".png") -> list[Path]:
 def _find(pattern: str) -> tuple[Path, list[Path]]:
     """The folder that names are relative to, and the files."""
     path = Path(pattern)
-    if _is_file(path):
+    if is_file(path):
         return path.parent, [path]
     if path.is_dir():
         return path, find_pictures(path)
@@ -98,7 +115,7 @@ def _find(pattern: str) -> tuple[Path, list[Path]]:
         root /= part
     if root == path:
         raise InputError(f"input={pattern}: no such file or folder; give a picture, a folder or a glob")
-    return root, sorted(found for found in root.glob(str(path.relative_to(root))) if _is_file(found))
+    return root, sorted(found for found in root.glob(str(path.relative_to(root))) if is_file(found))
 
 
 def resolved(path: Path) -> Path:
@@ -109,7 +126,8 @@ def resolved(path: Path) -> Path:
         return path.absolute()
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, or a link to one; false for what can be no name."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # a link to itself, a name that is too long or holds a null

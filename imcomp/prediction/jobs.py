@@ -34,10 +34,6 @@ class Job:
     name: str
     mask: Path | None = None
 
-    def key(self, settings: Any) -> str:
-        """Tells what the result depends on."""
-        return key_of(self.number, file_facts(self.path), file_facts(self.mask), settings)
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -53,22 +49,28 @@ class Plan:
     holes: Holes
     unmatched: dict[Path, str]
 
+    def key(self, job: Job, settings: Any) -> str:
+        """Tells what a job's result depends on; on the picture's number where that decides on the hole."""
+        number = job.number if isinstance(self.holes, Drawn) else None
+        return key_of(number, file_facts(job.path), file_facts(job.mask), settings)
 
-def list_jobs(inputs: Inputs, holes: Holes | None = None, mask: Path | None = None) -> Plan:
+
+def list_jobs(inputs: Inputs, holes: Holes | None = None, mask: Path | None = None, output: Path | None = None) -> Plan:
     """Decide what is done.
 
     Args:
         inputs: the pictures.
         holes: the kind of hole; None for that trained on.
         mask: a mask file for all, or a folder whose files are matched by name.
+        output: a folder where no mask is looked for: what is there is from an earlier run.
 
     Raises:
-        InputError: two results of one name.
+        InputError: two results of one name, or ``output`` is the masks' folder itself.
     """
     kind = holes or Drawn()
     names = [name.with_suffix("").as_posix() for name in output_names(inputs)]
     sources = inputs.relative
-    matched = match_masks(inputs, mask) if mask is not None and mask.is_dir() else None
+    matched = match_masks(inputs, mask, output) if mask is not None and mask.is_dir() else None
     jobs, unmatched = [], dict[Path, str]()
     for number, (path, source, name) in enumerate(zip(inputs.paths, sources, names, strict=True)):
         if matched is None:

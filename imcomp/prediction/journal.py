@@ -25,7 +25,7 @@ class Journal:
 
     def __init__(self, output: Path) -> None:
         self.output = output
-        self.path = output / FOLDER / "journal.jsonl"
+        self.path = journal_file(output)
         self.lock = Lock()
         self.lines: dict[str, dict[str, Any]] = {}
         for line in self._stored().splitlines():
@@ -45,15 +45,22 @@ class Journal:
         row: Mapping[str, Any] = line["row"]
         return row if whole else None
 
+    def begin(self) -> None:
+        """Make the file, which tells from now on that what is in the output folder may be written over."""
+        self._write("")
+
     def add(self, job: str, key: str, row: Mapping[str, Any]) -> None:
         """Note that a picture is done; its files must be there."""
         length = (self.output / str(row["output"])).stat().st_size
         line = json.dumps({"job": job, "key": key, "row": row, "length": length})
+        self._write(f"\n{line}\n")  # after a line that was cut short, too
+
+    def _write(self, text: str) -> None:
         with self.lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             with os.fdopen(os.open(self.path, flags, 0o666), "a", encoding="utf-8") as file:
-                file.write(f"\n{line}\n")  # after a line that was cut short, too
+                file.write(text)
 
     def _stored(self) -> str:
         if self.path.is_symlink():
@@ -62,6 +69,11 @@ class Journal:
             return self.path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
+
+
+def journal_file(output: Path) -> Path:
+    """Where the journal of an output folder is."""
+    return output / FOLDER / "journal.jsonl"
 
 
 def key_of(*facts: Any) -> str:

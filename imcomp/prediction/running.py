@@ -1,6 +1,7 @@
 """Completing files: batch by batch on all processors, and going on where an earlier run stopped."""
 
 import csv
+import errno
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,10 +29,10 @@ from imcomp.data.stored import read_size, read_stored
 from imcomp.errors import InputError
 from imcomp.files import atomic, remove_leftovers
 from imcomp.prediction.contact import MOST, write_contact_sheet
-from imcomp.prediction.inputs import Inputs
+from imcomp.prediction.inputs import Inputs, is_file
 from imcomp.prediction.jobs import SHEETS, Job, Plan, check_targets, list_jobs
-from imcomp.prediction.journal import FOLDER, Journal
-from imcomp.prediction.saving import check_format, choose_format, save
+from imcomp.prediction.journal import FOLDER, Journal, journal_file
+from imcomp.prediction.saving import check_format, choose_format, possible_suffixes, save
 from imcomp.prediction.sheets import Prediction, draw_sheet, draw_thumbnails, thumbnail_names
 from imcomp.scores import hole_accuracy, hole_psnr
 
@@ -46,6 +47,7 @@ MAX_PIXELS = 1 << 27
 
 _MOST_THREADS = 8  # and batches in memory
 _LARGE = 1 << 24  # pixels; such a picture is completed alone
+_LARGEST_SEED = (1 << 32) - 1  # as in training
 _SMALL_FILE = 1 << 16  # bytes that no picture of many megapixels fits into
 _COLUMNS = ("file", "output", "mask", "width", "height", "hole_pixels", "mse", "accuracy", "psnr")
 
@@ -57,7 +59,7 @@ class Report:
     Attributes:
         completed: how many were completed now.
         skipped: how many were done before.
-        left_out: files that could not be completed, and why.
+        left_out: files that could not be completed, and why; with several masks, for each of them.
         unmatched: files without a partner, and what each is missing.
         notes: what a person should know of results.
     """
@@ -80,10 +82,10 @@ class Options:
         batch_size: pictures read, completed and written together.
         side_by_side: write the sheets.
         contact_sheet: write the page.
-        overwrite: complete also what is done.
+        overwrite: write over what is in the output folder, be it done or somebody's own.
         max_pixels: larger pictures are left out, before they are decoded.
         identity: plain values that tell the network and how it computes; what another one did is not taken for done.
-            None: nothing is.
+            None: nothing is, no journal is kept, and what is in the output folder is written over.
     """
 
     strategy: str = "auto"
@@ -102,6 +104,8 @@ class Options:
         for name, least in (("batch_size", 1), ("max_pixels", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}={getattr(self, name)} is too small; give at least {least}")
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise InputError(f"seed={self.seed} is out of range; give one from 0 to {_LARGEST_SEED}")
 
     def settings(self, plan: Plan) -> list[Any]:
         """What a result depends on beside its picture and mask."""
@@ -125,37 +129,53 @@ def predict(completer: Completer, inputs: Inputs, output: Path, *, plan: Plan | 
         options: of `Options`.
 
     Raises:
-        InputError: ``output`` holds the inputs, two results of one name, or an unknown strategy or format.
+        InputError: ``output`` holds the inputs or files that no run has left, two results of one name, or an unknown
+            strategy or format.
     """
     plan, chosen = plan or list_jobs(inputs), Options(**options)
     check_plan(plan, inputs, output, chosen)
     worker = _Worker(completer, plan, output, chosen)
     done = find_done(plan, output, chosen)
     remove_leftovers(output)
+    if chosen.identity is not None:
+        worker.journal.begin()
     waiting = [job for job in plan.jobs if job.name not in done]
     rows: dict[str, Row] = dict(done)
-    left_out: dict[Path, str] = {}
+    left_out: dict[Path, dict[str, None]] = {}  # each reason once
     batches = list(_batches(waiting, chosen.batch_size))
     with _threads(len(batches)) as threads:
         results = chain.from_iterable(threads.map(worker.work, batches))
         for job, result in _progress(zip(waiting, results, strict=True), len(waiting)):
             if isinstance(result, str):
-                left_out[job.path] = result
+                left_out.setdefault(job.path, {})[result] = None
             else:
                 rows[job.name] = result
     table = [(job.name, rows[job.name]) for job in plan.jobs if job.name in rows]
     _write_table(output / "predictions.csv", [row for _, row in table])
     if chosen.contact_sheet:
         write_contact_sheet(output, table)
-    return Report(len(rows) - len(done), len(done), left_out, plan.unmatched, worker.notes)
+    reasons = {path: "; ".join(found) for path, found in left_out.items()}
+    return Report(len(rows) - len(done), len(done), reasons, plan.unmatched, worker.notes)
 
 
 def check_plan(plan: Plan, inputs: Inputs, output: Path, options: Options) -> None:
-    """Refuse a plan whose results would overwrite anything but results of an earlier run; see `check_targets`."""
+    """Refuse a plan whose results would overwrite anything but results of an earlier run; see `check_targets`.
+
+    Raises:
+        InputError: a file that would be written over.
+    """
     names = [job.name for job in plan.jobs]
     sheets = [f"{SHEETS}/{name}" for name in names if options.side_by_side]
     masks = [job.mask for job in plan.jobs if job.mask is not None]
     check_targets(output, [*names, *sheets], [*inputs.paths, *dict.fromkeys(masks)])
+    if options.identity is None or options.overwrite or journal_file(output).is_file():
+        return
+    written = [output / f"{job.name}{end}" for job in plan.jobs for end in possible_suffixes(options.form, job.path)]
+    written += [output / f"{sheet}.png" for sheet in sheets]
+    written += [output / name for name in ("predictions.csv", *(["index.html"] if options.contact_sheet else []))]
+    for file in written:
+        if is_file(file) and not file.is_symlink():  # a link is replaced, and what it leads to stays
+            raise InputError(f"output: {file} is not of an earlier run; give another folder, or overwrite=true")
 
 
 def find_done(plan: Plan, output: Path, options: Options) -> dict[str, Row]:
@@ -163,7 +183,7 @@ def find_done(plan: Plan, output: Path, options: Options) -> dict[str, Row]:
     if options.identity is None or options.overwrite:
         return {}
     journal, settings = Journal(output), options.settings(plan)
-    found = {job.name: journal.find(job.name, job.key(settings)) for job in plan.jobs}
+    found = {job.name: journal.find(job.name, plan.key(job, settings)) for job in plan.jobs}
     return {name: row for name, row in found.items() if row is not None}
 
 
@@ -221,7 +241,14 @@ class _Worker:
         completed = self.completer.complete_batch(images, masks, strategy=self.options.strategy)
         for (job, image, mask), result in zip(some, completed, strict=True):
             mse = _mse(image, result, mask) if self.plan.holes.known else None
-            results[job.name] = self._write(job, Prediction(job.path, image, mask, result, mse))
+            try:
+                results[job.name] = self._write(job, Prediction(job.path, image, mask, result, mse))
+            except InputError as error:
+                results[job.name] = str(error)
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:  # a full disk is every picture's trouble
+                    raise
+                results[job.name] = "its name is too long for what is written; rename it"
 
     def _write(self, job: Job, prediction: Prediction) -> Row:
         form = choose_format(self.options.form, prediction.image, job.path)
@@ -239,7 +266,7 @@ class _Worker:
         if not row["hole_pixels"]:
             self.notes[job.path] = "it has no hole and was copied"
         if self.options.identity is not None:
-            self.journal.add(job.name, job.key(self.settings), row)
+            self.journal.add(job.name, self.plan.key(job, self.settings), row)
         return row
 
 

@@ -29,10 +29,16 @@ _MODES = {
 }
 """What Pillow writes each format from without changing a pixel, JPEG's loss apart."""
 
+_MOST = {"JPEG": 65500, "WEBP": 16383}
+"""Pixels that a side may have."""
+
 _SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "WEBP": ".webp", "JPEG": ".jpg", "BMP": ".bmp"}
 # what Pillow raises where metadata are not what they should be
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RuntimeError, SyntaxError, struct.error)
 _XMP_KEY = "XML:com.adobe.xmp"
+# EXIF data as a text, in hexadecimal: ImageMagick writes PNGs so
+_RAW_EXIF, _RAW_APP1 = "Raw profile type exif", "Raw profile type APP1"
+_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,9 @@ def choose_format(wanted: str, image: Image.Image, path: Path) -> Format:
         path: its file, whose suffix is kept with `keep`.
 
     Raises:
-        InputError: a format that cannot hold a picture of this mode.
+        InputError: a format that cannot hold a picture of this mode or size, or grey that none holds as it is meant.
     """
+    _check_meaning(image)
     lossless = "PNG" if image.mode in _MODES["PNG"] else "TIFF"
     if wanted == "lossless":
         name = lossless
@@ -87,9 +94,21 @@ def choose_format(wanted: str, image: Image.Image, path: Path) -> Format:
         name = wanted.upper()
     if image.mode not in _MODES[name]:
         raise InputError(f"{name} cannot hold a picture of mode {image.mode}; give format=lossless")
+    if name in _MOST and max(image.size) > _MOST[name]:
+        size = f"{image.width} x {image.height} pixels"
+        raise InputError(f"{name} cannot hold {size}, but {_MOST[name]} a side; give format=lossless")
     kept = wanted == "keep" and Image.registered_extensions().get(path.suffix.lower()) == name
     suffix = path.suffix if kept else _SUFFIXES.get(name, f".{name.lower()}")
     return Format(name, suffix, _options(name, image))
+
+
+def possible_suffixes(wanted: str, path: Path) -> list[str]:
+    """What a result's suffix may be, before its picture is read; see `choose_format`."""
+    if wanted == "lossless":
+        return [_SUFFIXES["PNG"], _SUFFIXES["TIFF"]]
+    if wanted == "keep":
+        return [*dict.fromkeys([path.suffix, *(_SUFFIXES.get(name, f".{name.lower()}") for name in _MODES)])]
+    return [_SUFFIXES[wanted.upper()]]
 
 
 def save(image: Image.Image, path: Path, form: Format, source: Image.Image) -> bool:
@@ -105,6 +124,7 @@ def save(image: Image.Image, path: Path, form: Format, source: Image.Image) -> b
         Whether all of these could be written; where they are damaged, the picture is written without.
 
     Raises:
+        InputError: the format cannot hold it, or not under this name.
         OSError: the disk is full or cannot be written to.
     """
     metadata = _metadata(source, form.name)
@@ -116,9 +136,24 @@ def save(image: Image.Image, path: Path, form: Format, source: Image.Image) -> b
         except _DAMAGE:
             plain = image.copy()
             plain.info = {key: value for key, value in image.info.items() if key == "transparency"}
-            plain.save(beside, form.name, **form.options)
+            try:
+                plain.save(beside, form.name, **form.options)
+            except _DAMAGE as error:
+                reason = " ".join(str(error).split())
+                raise InputError(
+                    f"it cannot be written as {form.name} ({reason}); give another format, or rename it"
+                ) from error
             return False
     return True
+
+
+def _check_meaning(image: Image.Image) -> None:
+    """Refuse grey whose numbers Pillow keeps and whose meaning it drops."""
+    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
+    if image.mode.startswith(("I", "F")) and tags.get(_TIFF_PHOTOMETRIC) == 0:
+        raise InputError("more than 8 bits with 0 for white, which would become a negative; save it with 0 for black")
+    if tags.get(_TIFF_BITS) == (12,):
+        raise InputError("12 bits a pixel, which would become 16 and nearly black; save it with 8 or 16")
 
 
 def _options(name: str, image: Image.Image) -> dict[str, Any]:
@@ -151,6 +186,8 @@ def _metadata(source: Image.Image, name: str) -> dict[str, Any]:
         found["dpi"] = tuple(float(one) for one in resolution)
     if info.get("exif"):
         found["exif"] = info["exif"]
+    elif _RAW_EXIF in info and len(source.getexif()):
+        found["exif"] = source.getexif()
     xmp = info.get("xmp") or info.get(_XMP_KEY)
     if isinstance(xmp, str):
         xmp = xmp.encode()
@@ -167,7 +204,7 @@ def _texts(source: Image.Image, xmp: bytes | None) -> PngImagePlugin.PngInfo:
     texts = PngImagePlugin.PngInfo()
     written = set()
     for key, value in getattr(source, "text", {}).items() if source.format == "PNG" else ():
-        if key == _XMP_KEY:
+        if key in (_XMP_KEY, _RAW_EXIF, _RAW_APP1):  # the latter tell of an orientation that is no longer so
             continue
         written.add(key)
         texts.add_itxt(key, str(value)) if not str(value).isascii() else texts.add_text(key, str(value))

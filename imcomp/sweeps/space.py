@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, open_dict
 from optuna.distributions import BaseDistribution, CategoricalDistribution, check_distribution_compatibility
+from optuna.study import StudyDirection
 
 from imcomp.errors import InputError
 from imcomp.training import check
@@ -15,6 +16,9 @@ MAY_CHANGE = (
     *("trainer=", "trainer.accelerator=", "trainer.devices="),
 )
 """How overrides begin that a study may be gone on with when they are others."""
+
+HIGHER_IS_BETTER = ("val/accuracy", "val/psnr")
+"""The objectives to maximize; errors, losses and costs are minimized."""
 
 
 def check_space(
@@ -26,13 +30,14 @@ def check_space(
     """Check the configs at the bounds of a space as a run would, and that the study was begun with the same settings.
 
     Args:
-        study: it remembers the settings of its first start.
+        study: it remembers the settings of its first start, and its objectives for the trials.
         searched: the space, by key.
         fixed: the other overrides.
         compose: from a trial's parameters to its config.
 
     Raises:
-        InputError: a value that some part of the config does not take; or values that would not compare.
+        InputError: a value that some part of the config does not take; objectives that the study would make worse; or
+            values that would not compare.
     """
     for params in corners(searched):
         cfg = compose(params)
@@ -44,6 +49,7 @@ def check_space(
                 f"objectives={list(cfg.objectives)} are {len(cfg.objectives)}, the study has {len(study.directions)}"
                 " directions; give hydra.sweeper.direction=[minimize,...] with one for each, or another study_name"
             )
+        _check_directions(cfg.objectives, study)
     settings = sorted(override for override in fixed if not override.startswith(MAY_CHANGE))
     begun = study.user_attrs.get("settings", settings)
     if changed := sorted({*begun} ^ {*settings}) or different_choices(study, searched):
@@ -52,6 +58,20 @@ def check_space(
             " compare; give another hydra.sweeper.study_name"
         )
     study.set_user_attr("settings", settings)
+    study.set_user_attr("objectives", [*cfg.objectives])
+
+
+def _check_directions(objectives: Sequence[str], study: optuna.Study) -> None:
+    better = [StudyDirection.MAXIMIZE if name in HIGHER_IS_BETTER else StudyDirection.MINIMIZE for name in objectives]
+    if better != study.directions:
+        is_now, to_be = (
+            text if len(objectives) == 1 else f"[{text}]"
+            for text in (",".join(one.name.lower() for one in directions) for directions in (study.directions, better))
+        )
+        raise InputError(
+            f"the study {study.study_name} would {is_now} objectives={list(objectives)}; give"
+            f" hydra.sweeper.direction={to_be}, with another hydra.sweeper.study_name"
+        )
 
 
 def corners(searched: Mapping[str, BaseDistribution]) -> Iterator[dict[str, Any]]:

@@ -47,11 +47,13 @@ def changes_of(overrides: list[str], config_name: str | None) -> tuple[dict[str,
     chosen = _load(config_name, overrides)
     default = _load(config_name, [])
     own = ("hydra", "experiment", "sweep", "debug")
-    before = default.hydra.runtime.choices
+    before, now = default.hydra.runtime.choices, chosen.hydra.runtime.choices
+    other = {group for group, option in now.items() if option not in (None, before.get(group))}
     choices = {
         group: option
-        for group, option in chosen.hydra.runtime.choices.items()
-        if option not in (None, before.get(group)) and group.partition("/")[0] not in own
+        for group, option in now.items()
+        # another network brings along a schedule of its own, so that the default one is a choice
+        if option is not None and other & {group, group.rpartition("/")[0]} and group.partition("/")[0] not in own
     }
     groups = [f"{group}={option}" for group, option in choices.items()]
     sweep = chosen.hydra.runtime.choices.get("sweep")
@@ -72,8 +74,8 @@ def _load(config_name: str | None, overrides: list[str]) -> DictConfig:
 
 
 def _difference(new: Any, old: Any) -> Any:
-    """The values of ``new`` that ``old`` has not, in the same nesting."""
-    changed = {}
+    """The values of ``new`` that ``old`` has not, in the same nesting; None for a key that ``old`` alone has."""
+    changed = dict.fromkeys(key for key in old if key not in new)
     for key, value in new.items():
         before = old.get(key)
         if isinstance(value, dict) and isinstance(before, dict):

@@ -1,6 +1,7 @@
 """A run as one trial of an Optuna study: it reports each validation and stops where the pruner says so."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,13 +16,15 @@ from hydra_plugins.hydra_study_sweeper import open_storage
 
 
 class TrialReport(Callback):
-    """Reports ``monitor`` at every validation to the study's storage, which it opens itself, and prunes.
+    """Reports the study's objective at every validation to its storage, which it opens itself, and prunes.
 
     The sweeper says which trial it is; without a number it does nothing. In DDP the first process reports for all.
-    Optuna prunes by one value alone: a trial of several objectives runs to its end.
+    Optuna prunes by one value alone: a trial of several objectives runs to its end, and so does one whose objective is
+    a cost, which validation does not log.
 
     Args:
-        monitor: what is reported, by the name under which it is logged; step 1 is the first validation.
+        monitor: what a study without ``objectives`` reports, by the name under which it is logged; step 1 is the first
+            validation.
         storage: where the study is kept, see ``open_storage``.
         study: its name.
         number: the trial's.
@@ -55,7 +58,7 @@ class TrialReport(Callback):
         value = float(trainer.callback_metrics[self.monitor])
         if not math.isfinite(value):
             raise FloatingPointError(f"{self.monitor} is {value} after epoch {trainer.current_epoch}")
-        prune = self._report(value) if trainer.is_global_zero else False
+        prune = self._report(trainer.callback_metrics) if trainer.is_global_zero else False
         if trainer.strategy.broadcast(prune):
             raise TrialPruned(f"{self.monitor} {value:.6g} after validation {self.validations}")
 
@@ -65,13 +68,14 @@ class TrialReport(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.validations = state_dict["validations"]
 
-    def _report(self, value: float) -> bool:
+    def _report(self, metrics: Mapping[str, Any]) -> bool:
         trial = self._trial = self._trial or self._open()
-        if len(trial.study.directions) > 1:
+        objective, *others = trial.study.user_attrs.get("objectives", [self.monitor])
+        if others or len(trial.study.directions) > 1 or objective not in metrics:
             return False
         # one that was killed between its report and its checkpoint validates once more
         if self.validations not in trial.storage.get_trial(trial._trial_id).intermediate_values:  # noqa: SLF001
-            trial.report(value, self.validations)
+            trial.report(float(metrics[objective]), self.validations)
         return trial.should_prune()
 
     def _open(self) -> Trial:

@@ -83,6 +83,18 @@ def test_what_is_no_picture_is_told(tmp_path, content, words):
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_the_limit_may_be_above_what_pillow_warns_of(tmp_path):
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "a.png")  # 90 megapixels; it warns from 89.5
+    found = open_picture(tmp_path / "a.png", max_bytes=100_000, max_pixels=100_000_000)
+    assert found.size == (10_000, 9_000)
+    with pytest.raises(InputError, match=r"is 10000x9000; at most 89\.9 million pixels are taken"):
+        open_picture(tmp_path / "a.png", max_bytes=100_000, max_pixels=89_900_000)
+    (tmp_path / "b.png").write_bytes(bomb(14_000))
+    with pytest.raises(InputError, match=r"too many pixels; at most 178\.957 million pixels are taken"):
+        open_picture(tmp_path / "b.png", max_bytes=100_000, max_pixels=500_000_000)
+
+
 @pytest.mark.parametrize("mode", ["F", "I"])
 def test_numbers_without_a_white_are_told(tmp_path, mode):
     Image.new(mode, (4, 4)).save(tmp_path / "a.tif")

@@ -22,6 +22,12 @@ def test_too_little_is_told(key, value):
         Settings(("a.ckpt",), **{key: value})
 
 
+@pytest.mark.parametrize("key", ["max_mb", "max_megapixels", "keep_minutes"])
+def test_a_number_without_end_is_told(key):
+    with pytest.raises(InputError, match=f"^{key}=inf has no end; give a finite number$"):
+        Settings(("a.ckpt",), **{key: float("inf")})
+
+
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_no_port_is_told(port):
     with pytest.raises(InputError, match=f"port={port} is no port"):

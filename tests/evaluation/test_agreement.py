@@ -62,6 +62,18 @@ def test_warning_of_pictures_trained_on():
     assert leak_warning("net", folder, {**folder, "root": "./a", "seed": 1}) is not None
 
 
+def test_warning_of_pictures_of_a_mixture():
+    gtsrb = {"source": "gtsrb", "root": "data", "split": "random", "seed": 0}
+    own = {"source": "folder", "root": "own"}
+    mixed = {**gtsrb, "source": "mixed", "sources": [own, {"source": "gtsrb"}]}
+    assert leak_warning("net", mixed, mixed) is None
+    assert "net was trained on mixed with source=mixed" in str(leak_warning("net", mixed, gtsrb))
+    assert leak_warning("net", mixed, {**own, "root": "data/own"}) is not None
+    assert leak_warning("net", mixed, {**own, "root": "elsewhere"}) is None
+    assert "sources=" in str(leak_warning("net", mixed, {**mixed, "sources": mixed["sources"][::-1]}))
+    assert leak_warning("net", {**mixed, "sources": [own, {"source": "gtsrb", "use": "val"}]}, gtsrb) is None
+
+
 @pytest.mark.parametrize(
     ("checkpoints", "names"),
     [

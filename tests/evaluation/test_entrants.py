@@ -1,6 +1,7 @@
 """What fills: networks on pictures of any channels, classical fills here and in processes of their own."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -92,6 +93,17 @@ def test_processes_are_others_than_this():
         here, _ = Classical(pid, workers).start(batch, pictures)()
     assert (here * 255).unique().item() == pytest.approx(os.getpid() % 251)
     assert there.unique().item() != here.unique().item()
+
+
+def ignores_ctrl_c(picture, hole):
+    return np.full_like(picture, 255 * (signal.getsignal(signal.SIGINT) == signal.SIG_IGN))
+
+
+def test_ctrl_c_is_left_to_the_first_process():
+    batch, pictures = batch_of(1, count=2)
+    with Workers(1, 2) as workers:
+        there, _ = Classical(ignores_ctrl_c, workers).start(batch, pictures)()
+    assert there.all()
 
 
 @pytest.mark.parametrize("count", [-1, "many", 1.5])

@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -289,6 +290,12 @@ def test_evaluation_warns(config, caplog, overrides, warned):
     assert len(metrics["warnings"]) == warned
 
 
+def test_a_name_with_brackets_is_printed(trained, config, capsys, tmp_path):
+    named = shutil.copy(trained[0], tmp_path / "net[wide].ckpt")
+    evaluate(config(f"ckpt='{named}'", "limit=1", "baselines=[]"))
+    assert "net[wide]" in capsys.readouterr().out
+
+
 def test_checkpoints_as_they_may_be_given(tmp_path):
     assert find_checkpoints("gtsrb-fast", tmp_path) == {"gtsrb-fast": "gtsrb-fast"}
     assert find_checkpoints("last", tmp_path) == {"last": str(tmp_path / "latest" / "checkpoints" / "best.ckpt")}
@@ -322,6 +329,9 @@ def test_checkpoints_as_they_may_be_given(tmp_path):
         (["mask=center", "+mask.colour=red"], "unknown key mask.colour"),
         (["data.size=30"], "data.size=30 is not a multiple of 4, which this network needs; give 32"),
         (["device=abacus"], "device 'abacus' is not there"),
+        (["lpips=null"], "lpips=None is a NoneType; expected Mapping"),
+        (["lpips.weights=3"], "lpips.weights=3 is a int; expected str or null"),
+        (["lpips.net=foo"], "lpips.net=foo is a str; expected alex or squeeze or vgg"),
         (["lpips.weights=nowhere.pth"], "lpips.weights=nowhere.pth: no such file"),
         (["fid.weights=nowhere.pth"], "fid.weights=nowhere.pth: no such file"),
     ],

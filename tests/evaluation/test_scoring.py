@@ -9,13 +9,16 @@ from PIL import Image
 from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
+from imcomp.batch import Batch
 from imcomp.data.datamodule import InpaintingDataModule
 from imcomp.data.loading import whole_batch
 from imcomp.errors import InputError
 from imcomp.evaluation.entrants import Classical, Network, Workers
-from imcomp.evaluation.scoring import score
+from imcomp.evaluation.scoring import _Tally, score
+from imcomp.evaluation.statistics import bin_of
 from imcomp.inference import Trained
 from imcomp.module import InpaintingModule
+from imcomp.scores import AREAS
 
 CPU = torch.device("cpu")
 DATA = {
@@ -85,6 +88,15 @@ def test_what_else_is_known_of_a_picture(black):
     assert result.positions.tolist() == [0]
     assert result.pictures == 1
     assert result.speed("right") > 0
+
+
+def test_a_tenth_lies_in_the_bin_up_to_it():
+    mask = torch.zeros(1, 1, 10, 10)
+    mask[..., 0, :] = 1
+    tally = _Tally({}, None)
+    tally.add(Batch(torch.zeros(1, 1, 10, 10), mask, torch.zeros(1, dtype=torch.int64), None), {}, {})
+    (area,) = tally.areas
+    assert AREAS[bin_of(area)[0] + 1] == 0.1
 
 
 def test_the_networks_output_is_scored_unclamped(black):

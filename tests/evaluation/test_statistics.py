@@ -56,6 +56,11 @@ def test_without_resamples_there_is_no_interval():
     assert score.plain() == {"mean": 1.5, "low": None, "high": None}
 
 
+def test_one_group_has_no_interval():
+    score = summarise({"mse": np.array([1.0, 2.0])}, ["a", "a"]).scores["mse"]
+    assert score.plain() == {"mean": 1.5, "low": None, "high": None}
+
+
 def test_what_is_not_a_number_stays_so():
     score = summarise({"mse": np.array([np.nan, 1.0])}, ["a", "b"]).scores["mse"]
     assert score.plain() == {"mean": None, "low": None, "high": None}

@@ -59,6 +59,16 @@ def test_masks_beside_the_pictures(files):
     assert [path.name for path in plan.unmatched] == ["c.png"]
 
 
+def test_results_beside_the_masks_are_no_masks(files):
+    root = files("in/a.png", "in/a_mask.png")
+    output = files("in/done/a.png", "in/done/side_by_side/a.png") / "in" / "done"
+    plan = list_jobs(find_inputs(str(root / "in"), output), FromFile(), root / "in", output)
+    assert listed(plan) == {"a": ("a.png", "a_mask.png")}
+    assert plan.unmatched == {}
+    with pytest.raises(InputError, match="is the folder of the masks; give another"):
+        list_jobs(find_inputs(str(root / "in" / "a.png"), output), FromFile(), root / "in" / "done", output)
+
+
 def test_pictures_that_differ_in_their_suffix_may_have_masks_of_their_own(files):
     root = files("in/a.bmp", "in/a.jpg", "masks/a.bmp.png", "masks/a.jpg_mask.png")
     plan = list_jobs(find_inputs(str(root / "in")), FromFile(), root / "masks")
@@ -165,6 +175,14 @@ def test_what_a_result_depends_on(tmp_path):
 
 def test_a_job_of_another_picture_has_another_key(files):
     root = files("in/a.png", "in/b.png")
-    first, second = list_jobs(Inputs(root / "in", [root / "in" / "a.png", root / "in" / "b.png"])).jobs
-    assert first.key([1]) != second.key([1])
-    assert first.key([1]) != first.key([2])
+    plan = list_jobs(Inputs(root / "in", [root / "in" / "a.png", root / "in" / "b.png"]))
+    first, second = plan.jobs
+    assert plan.key(first, [1]) != plan.key(second, [1])
+    assert plan.key(first, [1]) != plan.key(first, [2])
+
+
+@pytest.mark.parametrize(("holes", "same"), [(Drawn(), False), (FromBox([0, 0, 1, 1]), True), (FromAlpha(), True)])
+def test_the_place_among_the_inputs_counts_for_drawn_holes_alone(files, holes, same):
+    root = files("in/a.png", "in/b.png") / "in"
+    before, after = (list_jobs(Inputs(root, paths), holes) for paths in ([root / "b.png"], [*sorted(root.iterdir())]))
+    assert (before.key(before.jobs[0], []) == after.key(after.jobs[1], [])) is same

@@ -3,6 +3,7 @@
 import csv
 import logging
 import math
+import os
 import threading
 
 import numpy as np
@@ -227,6 +228,62 @@ def test_unreadable_files_are_named_and_the_rest_goes_on(photos, tmp_path, batch
     assert max(painter.batches) <= batch_size
 
 
+@pytest.mark.skipif(os.name != "posix", reason="names are text elsewhere")
+@pytest.mark.parametrize(
+    ("name", "form", "words"),
+    [
+        (os.fsdecode(b"no-\xff-text.png"), "tiff", "it cannot be written as TIFF"),
+        ("a" * 251 + ".png", "webp", "its name is too long for what is written; rename it"),  # .webp is longer
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_named_and_the_rest_goes_on(tmp_path, name, form, words):
+    save(tmp_path / "in" / "b.png", mode="RGB")
+    save(tmp_path / "in" / "a.png", mode="RGB").rename(tmp_path / "in" / name)
+    report = predict(Painter(), find_inputs(str(tmp_path / "in")), tmp_path / "out", form=form, identity="painter")
+    assert report.completed == 1
+    ((path, reason),) = report.left_out.items()
+    assert (path.name, words in reason) == (name, True)
+    assert [row["file"] for row in table(tmp_path / "out")] == ["b.png"]
+
+
+def test_each_mask_that_does_not_fit_is_named(tmp_path):
+    file = save(tmp_path / "in" / "a.png")
+    for number in (1, 2, 3):
+        save(tmp_path / "masks" / f"a_mask{number}.png", shade=255, size=(5, 5))
+    inputs = find_inputs(str(file))
+    plan = list_jobs(inputs, FromFile(), tmp_path / "masks")
+    reason = predict(Painter(), inputs, tmp_path / "out", plan=plan).left_out[file]
+    assert [f"a_mask{number}.png is 5x5" in reason for number in (1, 2, 3)] == [True] * 3
+
+
+@pytest.mark.parametrize("name", ["a.png", "side_by_side/a.png", "index.html", "predictions.csv"])
+def test_files_that_no_run_has_left_are_not_written_over(tmp_path, name):
+    inputs, output = find_inputs(str(save(tmp_path / "in" / "a.png"))), tmp_path / "out"
+    options = {"identity": "painter", "contact_sheet": True}
+    (output / name).parent.mkdir(parents=True)
+    (output / name).write_bytes(b"precious")
+    (output / "b.png").write_bytes(b"in nobody's way")
+    with pytest.raises(InputError, match=rf"{name} is not of an earlier run; give another folder, or overwrite=true"):
+        predict(Painter(), inputs, output, **options)
+    assert tree(output) == sorted([name, "b.png"])
+    assert (output / name).read_bytes() == b"precious"
+    assert predict(Painter(), inputs, output, overwrite=True, **options).completed == 1
+    assert (output / name).read_bytes() != b"precious"
+    assert predict(Painter(), inputs, output, **options).skipped == 1
+
+
+def test_what_a_run_left_that_was_killed_early_is_written_over(tmp_path):
+    class Killed(Painter):
+        def complete_batch(self, images, masks, *, strategy):
+            raise KeyboardInterrupt
+
+    inputs, output = find_inputs(str(save(tmp_path / "in" / "a.png"))), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        predict(Killed(), inputs, output, identity="painter")
+    save(output / "a.png")  # written, and not noted yet
+    assert predict(Painter(), inputs, output, identity="painter").completed == 1
+
+
 def test_where_nothing_can_be_read_the_table_is_empty(tmp_path):
     (tmp_path / "a.png").touch()
     report = predict(Painter(), find_inputs(str(tmp_path)), tmp_path / "out")
@@ -342,6 +399,12 @@ def test_two_pictures_never_share_a_file(photos, tmp_path):
 def test_a_batch_of_nothing_is_told(photos, tmp_path, batch_size):
     with pytest.raises(InputError, match=r"batch_size=.* is too small; give at least 1"):
         predict(Painter(), find_inputs(str(photos)), tmp_path / "out", batch_size=batch_size)
+
+
+@pytest.mark.parametrize("seed", [-1, 99999999999999999999])
+def test_a_seed_out_of_range_is_told(photos, tmp_path, seed):
+    with pytest.raises(InputError, match=f"seed={seed} is out of range; give one from 0 to 4294967295"):
+        predict(Painter(), find_inputs(str(photos)), tmp_path / "out", seed=seed)
 
 
 def test_no_warning_is_logged(photos, tmp_path, caplog):

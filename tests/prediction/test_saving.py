@@ -1,5 +1,8 @@
 """Formats, and what a file says besides its pixels."""
 
+import os
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
@@ -118,6 +121,18 @@ def test_a_turned_picture_is_written_upright(tmp_path, orientation):
     assert after.getexif()[0x010E] == "a sign"
 
 
+def test_an_orientation_in_a_text_is_gone_too(tmp_path):
+    exif, texts = Image.Exif(), PngImagePlugin.PngInfo()
+    exif[274], exif[0x010E] = 6, "a sign"
+    data = exif.tobytes()
+    for kind in ("exif", "APP1"):
+        texts.add_text(f"Raw profile type {kind}", f"\n{kind}\n{len(data):8d}\n{data.hex()}\n")
+    before, after, _ = through(tmp_path, picture(), "a.png", "lossless", pnginfo=texts)
+    assert before.size == after.size == (10, 20)
+    assert after.text == {}
+    assert dict(after.getexif()) == {0x010E: "a sign"}
+
+
 def test_damaged_metadata_are_left_out_and_told(tmp_path):
     image, source = picture(), picture()
     source.info = {"dpi": (300, 300), "exif": object(), "icc_profile": PROFILE}
@@ -133,6 +148,43 @@ def test_a_format_that_cannot_hold_the_picture_is_told(tmp_path, mode, wanted):
         InputError, match=f"{wanted.upper()} cannot hold a picture of mode {mode}; give format=lossless"
     ):
         choose_format(wanted, picture(mode), tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("wanted", "most"), [("webp", 16383), ("jpeg", 65500)])
+def test_a_picture_that_is_too_large_for_a_format_is_told(tmp_path, wanted, most):
+    assert choose_format(wanted, Image.new("RGB", (1, most)), tmp_path / "a.png").name == wanted.upper()
+    words = f"{wanted.upper()} cannot hold {most + 1} x 1 pixels, but {most} a side; give format=lossless"
+    with pytest.raises(InputError, match=words):
+        choose_format(wanted, Image.new("RGB", (most + 1, 1)), tmp_path / "a.png")
+
+
+def tiff(path, bits, photometric, pixels):
+    """Write a TIFF of four pixels in a row, which Pillow would write of no such kind."""
+    short, long = 3, 4
+    tags = [(256, short, 4), (257, short, 1), (258, short, bits), (259, short, 1), (262, short, photometric)]
+    tags += [(273, long, 8), (277, short, 1), (278, short, 1), (279, long, len(pixels))]
+    stored = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(pixels))
+    path.write_bytes(start + pixels + struct.pack("<H", len(tags)) + stored + bytes(4))
+    return read_stored(path)
+
+
+@pytest.mark.parametrize("wanted", ["lossless", "keep", "tiff"])
+def test_grey_that_would_come_out_as_another_is_told(tmp_path, wanted):
+    file = tmp_path / "a.tif"
+    assert choose_format(wanted, tiff(file, 16, 1, b"\xff\xef" * 4), file)
+    with pytest.raises(InputError, match="0 for white, which would become a negative; save it with 0 for black"):
+        choose_format(wanted, tiff(file, 16, 0, b"\xff\xef" * 4), file)
+    with pytest.raises(InputError, match="12 bits a pixel, which would become 16 and nearly black; save it with 8"):
+        choose_format(wanted, tiff(file, 12, 1, b"\xff\xff\xff" * 2), file)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text elsewhere")
+def test_a_name_that_a_format_cannot_write_is_told(tmp_path):
+    image, place = picture(), tmp_path / os.fsdecode(b"\xff.tif")
+    with pytest.raises(InputError, match=r"cannot be written as TIFF \(.*; give another format, or rename it"):
+        save(image, place, choose_format("tiff", image, place), image)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_an_unknown_format_is_told():

@@ -70,3 +70,17 @@ def test_other_settings_or_choices_are_another_study(study):
         check_space(study, space, ["seed=2"], job)
     with pytest.raises(InputError, match=r"begun with other settings \(data.batch_size\)"):
         check_space(study, {**space, "data.batch_size": CategoricalDistribution([16, 64])}, ["seed=1"], job)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "directions", "wanted"),
+    [
+        (["val/psnr"], ["minimize"], "maximize"),
+        (["val/mse"], ["maximize"], "minimize"),
+        (["val/accuracy", "params"], ["maximize", "maximize"], r"\[maximize,minimize\]"),
+    ],
+)
+def test_a_study_that_would_choose_the_worst_is_refused(objectives, directions, wanted):
+    study, fixed = optuna.create_study(study_name="s", directions=directions), f"objectives=[{','.join(objectives)}]"
+    with pytest.raises(InputError, match=rf"; give hydra\.sweeper\.direction={wanted}, with another .*study_name$"):
+        check_space(study, LR, [fixed], lambda params: job({**params, "objectives": f"[{','.join(objectives)}]"}))

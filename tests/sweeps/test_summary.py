@@ -24,6 +24,16 @@ def test_values_and_options_are_told_apart():
     assert choices == {"data": "gtsrb", "model/scheduler": "cosine"}
 
 
+def test_what_another_parent_brings_along_is_no_default():
+    overrides = ["sweep=optuna", "model=autoencoder", "model/scheduler=onecycle"]  # the default network's schedule
+    assert changes_of(overrides, "train") == ({}, {"model": "autoencoder", "model/scheduler": "onecycle"})
+
+
+def test_what_was_left_out_is_null():
+    changes, _ = changes_of(["sweep=optuna", "~callbacks.early_stopping", "~logger.csv"], "train")
+    assert changes == {"callbacks": {"early_stopping": None}, "logger": {"csv": None}}
+
+
 def test_an_experiment_is_spelled_out():
     changes, choices = changes_of(["sweep=optuna", "experiment=reference", "model.channels=[8,16]"], "train")
     assert choices["model"] == "autoencoder"

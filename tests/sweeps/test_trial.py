@@ -85,6 +85,15 @@ def test_of_several_objectives_none_is_reported(tmp_path):
     assert values(study) == [{}]
 
 
+@pytest.mark.parametrize(("objective", "reported"), [("val/psnr", {1: 20.0}), ("params", {})])
+def test_the_objective_is_reported_where_it_is_logged(study, identity, objective, reported):
+    study.set_user_attr("objectives", [objective])
+    trainer = validation(0.01)
+    trainer.callback_metrics["val/psnr"] = 20.0
+    TrialReport(**identity).on_validation_end(trainer, None)
+    assert values(study) == [reported]
+
+
 def test_a_trial_that_goes_on_keeps_what_was_reported_before(study, identity):
     first = TrialReport(**identity)
     for value in (0.4, 0.3, 0.2):

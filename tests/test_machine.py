@@ -1,0 +1,17 @@
+import pytest
+
+from imcomp.errors import InputError
+from imcomp.machine import fit_to_machine
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "64-true", "64"])
+def test_weights_that_are_not_float32_are_refused(train_config, tmp_path, precision):
+    with pytest.raises(InputError, match=f"perf.precision={precision} trains no network here") as caught:
+        fit_to_machine(train_config(tmp_path, f"perf.precision='{precision}'"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "32", "bf16-mixed", "16-mixed"])
+def test_others_are_taken(train_config, tmp_path, precision):
+    cfg = fit_to_machine(train_config(tmp_path, f"perf.precision='{precision}'"))
+    assert str(cfg.trainer.precision) == precision
