@@ -122,7 +122,9 @@ ARROWS = {
             "scores",
         ),
     },
-    "prediction.command": {"data.masks", "data.pictures", "data.stored", "errors", "__init__", "prediction", "report"},
+    "prediction.command": {
+        *("data.masks", "data.pictures", "data.stored", "errors", "__init__", "prediction", "pretrained", "report"),
+    },
     "perception": {"errors", "metrics"},
     "evaluation": set(),
     "evaluation.agreement": {"errors"},

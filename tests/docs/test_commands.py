@@ -24,10 +24,7 @@ COMMANDS = collect()
 STANDS_FOR = {
     r"\bckpt=PATH\b": "ckpt=best.ckpt",
     r"(experiment=photos\b.*)\binit=FIRST\b": r"\1init=photos-fast",
-    r"\binit=(FIRST|SECOND|THIRD)\b": "init=best.ckpt",
-    r"(\binit=best\.ckpt\b.*)\bmodel\.mean=0 model\.std=1\b": r"\1",
     r"\bcheck_val_every_n_epoch=\d+": "check_val_every_n_epoch=1",
-    r"\bcount: \d+": "count: 12",
     r"=PATH\b": "=PICTURES",
     r"\bdata_root=PICTURES\b": "data_root=data",
     r"outputs/train/(\d{4}-[\d_-]+|TIME)": "outputs/latest",
