@@ -63,7 +63,7 @@ def data_overrides(option, root):
         root = root / "packed"
     if option == "synthetic":
         return [*small, "data.count=80"]
-    sources = ["data.sources=[{source: gtsrb, root: .}, {source: folder, root: gtsrb}]"]
+    sources = ["data.sources=[{source: gtsrb}, {source: synthetic, count: 20}]"]
     return [*small, f"data.root={root}", *(sources if option == "mixed" else [])]
 
 
