@@ -29,7 +29,7 @@ from imcomp.data.pictures import write_bad_report
 from imcomp.data.sources import SOURCES, left_out
 from imcomp.endings import is_out_of_memory, why
 from imcomp.errors import InputError, RunEnded
-from imcomp.files import remove_leftovers, write_text
+from imcomp.files import name_beside, remove_leftovers, write_text
 from imcomp.losses import LOSSES
 from imcomp.losses.adversarial import Adversarial
 from imcomp.losses.summed import split_weight
@@ -388,7 +388,7 @@ def _costs(
 
 def _point_latest(link: Path, target: Path) -> None:
     """Point ``link`` to the run's folder, atomically; where links are not allowed, leave it be."""
-    beside = link.with_name(f".{link.name}.{os.getpid()}")
+    beside = name_beside(link)
     try:
         beside.unlink(missing_ok=True)
         beside.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
