@@ -195,6 +195,7 @@ ARROWS = {
     "benchmark.configs": {"benchmark", "config", "data", "errors", "packing", "training"},
     "benchmark.running": {"benchmark", "errors", "files", "inference"},
     "benchmark": set(),
+    "benchmark.machine": {"benchmark", "data.loading"},
     "benchmark.*": {"benchmark", "errors", "files"},
     "benchmark.suites.*": {"benchmark", "errors", "inference", "prediction"},
     "benchmark.suites.quality": {"baselines", "benchmark", "errors"},

@@ -1,6 +1,5 @@
 """The machine and the code that a figure was measured with."""
 
-import os
 import platform
 import re
 import shutil
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from imcomp.benchmark.memory import total_mb
+from imcomp.data.loading import count_cores
 
 _PACKAGES = (
     *("torch", "pytorch-lightning", "numpy", "pillow", "torchvision", "torchmetrics", "hydra-core"),
@@ -24,7 +24,7 @@ def describe_machine() -> dict[str, Any]:
     gpu = torch.cuda.get_device_properties(0) if torch.cuda.is_available() else None
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": count_cores(),
         "threads": torch.get_num_threads(),
         "memory_mb": total_mb(),
         "system": f"{platform.system()} {platform.release()}",
