@@ -22,12 +22,15 @@ _MODES = {
     "TIFF": {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "I", "I;16", "I;16B", "F"},
     "WEBP": {"RGB", "RGBA"},
     "JPEG": {"L", "RGB", "CMYK"},
-    "BMP": {"1", "L", "P", "RGB", "RGBA"},
+    "BMP": {"1", "L", "P", "RGB"},  # and RGBA so that whoever reads it takes alpha for padding
     "GIF": {"L", "P"},
     "PPM": {"1", "L", "RGB", "I;16"},
     "TGA": {"L", "P", "RGB", "RGBA"},
 }
 """What Pillow writes each format from without changing a pixel, JPEG's loss apart."""
+
+_KEYED = {"PNG", "GIF"}
+"""What keeps which colour, or which of a palette's, is transparent; the others would show it."""
 
 _MOST = {"JPEG": 65500, "WEBP": 16383}
 """Pixels that a side may have."""
@@ -88,12 +91,14 @@ def choose_format(wanted: str, image: Image.Image, path: Path) -> Format:
         name = lossless
     elif wanted == "keep":
         name = "JPEG" if image.format == "MPO" else str(image.format)
-        if image.mode not in _MODES.get(name, ()):
+        if image.mode not in _MODES.get(name, ()) or (name not in _KEYED and _has_key(image)):
             name = lossless  # a format that Pillow reads and does not write
     else:
         name = wanted.upper()
     if image.mode not in _MODES[name]:
         raise InputError(f"{name} cannot hold a picture of mode {image.mode}; give format=lossless")
+    if name not in _KEYED and _has_key(image):
+        raise InputError(f"{name} cannot hold that a colour is transparent; give format=lossless")
     if name in _MOST and max(image.size) > _MOST[name]:
         size = f"{image.width} x {image.height} pixels"
         raise InputError(f"{name} cannot hold {size}, but {_MOST[name]} a side; give format=lossless")
@@ -154,6 +159,13 @@ def _check_meaning(image: Image.Image) -> None:
         raise InputError("more than 8 bits with 0 for white, which would become a negative; save it with 0 for black")
     if tags.get(_TIFF_BITS) == (12,):
         raise InputError("12 bits a pixel, which would become 16 and nearly black; save it with 8 or 16")
+
+
+def _has_key(image: Image.Image) -> bool:
+    """Whether pixels are transparent for their colour, and not by a channel of their own."""
+    if "transparency" not in image.info:
+        return False
+    return image.mode.startswith("I") or image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
 
 
 def _options(name: str, image: Image.Image) -> dict[str, Any]:

@@ -141,13 +141,30 @@ def test_damaged_metadata_are_left_out_and_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mode", "wanted"), [("CMYK", "png"), ("F", "png"), ("L", "webp"), ("I;16", "jpeg"), ("LA", "bmp")]
+    ("mode", "wanted"), [("CMYK", "png"), ("F", "png"), ("L", "webp"), ("I;16", "jpeg"), ("LA", "bmp"), ("RGBA", "bmp")]
 )
 def test_a_format_that_cannot_hold_the_picture_is_told(tmp_path, mode, wanted):
     with pytest.raises(
         InputError, match=f"{wanted.upper()} cannot hold a picture of mode {mode}; give format=lossless"
     ):
         choose_format(wanted, picture(mode), tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("wanted", ["tiff", "webp", "jpeg", "bmp"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_format_that_would_show_a_transparent_colour_is_told(tmp_path, mode, wanted):
+    image, file = picture(mode), tmp_path / "a.png"
+    image.save(file, transparency=image.getpixel((0, 0)))
+    words = (
+        "cannot hold" if (mode, wanted) == ("L", "webp") else "cannot hold that a colour is transparent; give format="
+    )
+    with pytest.raises(InputError, match=words):
+        choose_format(wanted, read_stored(file), file)
+
+
+def test_a_transparent_colour_that_no_pixel_has_is_no_hindrance(tmp_path):
+    Image.new("L", (20, 10), 9).save(tmp_path / "a.png", transparency=8)
+    assert choose_format("bmp", read_stored(tmp_path / "a.png"), tmp_path / "a.png").name == "BMP"
 
 
 @pytest.mark.parametrize(("wanted", "most"), [("webp", 16383), ("jpeg", 65500)])
