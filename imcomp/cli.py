@@ -22,6 +22,7 @@ from imcomp import __version__
 from imcomp.errors import InputError, RunEnded
 from imcomp.overrides import (
     add_loss_terms,
+    check_flags,
     check_groups,
     check_keys,
     default_sweep,
@@ -293,6 +294,7 @@ def run(name: str) -> None:
             return
         rewrite = REWRITES.get(name, list)
         sys.argv[1:] = rewrite(sys.argv[1:])
+        check_flags(sys.argv[1:])
         check_groups(sys.argv[1:], config_dir())
         hydra.main(config_path=str(config_dir()), config_name=name, execution_whitelist=HYDRA_TARGETS)(job)()
 

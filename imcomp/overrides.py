@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -192,6 +193,26 @@ def suites_as_list(arguments: list[str]) -> list[str]:
     return [re.sub(r"^suite=([^\['\"]*,.*)$", r"suite=[\1]", argument) for argument in arguments]
 
 
+def check_flags(arguments: list[str]) -> None:
+    """Refuse a flag that Hydra has not, where its parser would print how Hydra is used, over many lines.
+
+    Raises:
+        InputError: an unknown flag, or a known one without what it takes.
+    """
+    parser = get_args_parser()
+
+    def refuse(message: str) -> None:
+        raise InputError(f"{message}; see --help")
+
+    parser.error = refuse  # type: ignore[method-assign, assignment]
+    _, unknown = parser.parse_known_args(arguments)
+    for flag in [argument for argument in unknown if argument.startswith("-")][:1]:
+        key, _, value = flag.lstrip("-").partition("=")
+        raise InputError(
+            f"unknown flag {flag}; a key is given without dashes, as in {key}={value or 'true'}; see --help"
+        )
+
+
 def check_groups(arguments: list[str], config_dir: Path) -> None:
     """Refuse ``group=null``, which Hydra takes for a defect.
 
@@ -289,7 +310,8 @@ def explain(  # noqa: PLR0911  # one return a kind of mistake reads best
     if match := re.search(r"Key '(\S+)' is not in struct", text):
         return f"{match[1]} is not in the config and is needed; give {match[1]}=..., or leave out ~{match[1]}"
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}; give another path or mend it"
+        place = error.filename2 or error.filename  # where what was written beside is renamed, what it should become
+        return f"{place}: {error.strerror[:1].lower()}{error.strerror[1:]}; give another path or mend it"
     if match := re.search(r"Error when parsing index: \d+, string: (.*) out of \[.*?\]\.\n(.*)", text):
         if not re.search("[=~]", match[1]):
             return f"cannot read {match[1]!r}; write key=value, such as {match[1]}=..."

@@ -108,6 +108,11 @@ MISTAKES = [
     (["train", *TINY, "data.val_fraction=1.5"], "give two fractions"),
     (["train", "--config-name=nothing"], "Cannot find primary config 'nothing'"),
     (["predict"], "input is not given; give input=..."),
+    (["predict", "input="], "input= is empty; give a picture, a folder or a glob"),
+    (["predict", "input=a.png,"], "input= is empty; give a picture, a folder or a glob"),
+    (["predict", "input=a.png", "output="], "output= is empty; give a value, or leave it out"),
+    (["predict", "input=a.png", "mask="], "mask= is empty; give a value, or leave it out"),
+    (["predict", "input=a.png", "ckpt="], "ckpt= is empty; give a value, or leave it out"),
     (["predict", "input=nowhere"], "input=nowhere: no such file or folder; give a picture"),
     (["predict", "input=a.png", "ckpt=nowhere"], "no checkpoint nowhere; give"),
     (["predict", "input=a.png", "mask=nowhere"], "mask=nowhere: file does not exist; give a picture that is white"),
@@ -146,11 +151,22 @@ def test_a_mistake_ends_in_one_line(command, tmp_path, arguments, words):
     assert words in err
 
 
-def test_unknown_flags_are_told_without_a_traceback(command):
-    code, _, err = command("train", "--nonsense")
-    assert code == 2
-    assert "unrecognized arguments: --nonsense" in err
-    assert "Traceback" not in err
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--nonsense"], "unknown flag --nonsense; a key is given without dashes, as in nonsense=true"),
+        (["predict", "input=a", "--overwrite", "device=cpu"], "unknown flag --overwrite; a key is given without"),
+        (["predict", "--output", "a"], "unknown flag --output; a key is given without dashes, as in output="),
+        (["predict", "--input=a.png"], "unknown flag --input=a.png; a key is given without dashes, as in input=a.png"),
+        (["train", "--config-dir"], "argument --config-dir/-cd: expected one argument; see --help"),
+        (["train", "--cfg", "all-of-it"], "argument --cfg/-c: invalid choice: 'all-of-it'"),
+    ],
+    ids=str,
+)
+def test_a_wrong_flag_is_told_in_one_line(command, arguments, words):
+    code, _, err = command(*arguments)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"error: {words}")
 
 
 @pytest.mark.parametrize("channels", ["model.channels=[4]", "model.channels=3"])

@@ -76,6 +76,9 @@ def run_prediction(settings: Settings, mask: MaskSettings, kinds: Mapping[str, C
         InputError: a mistake in the settings, the checkpoint or the files.
     """
     assert settings.ckpt is not None  # the command line has chosen one
+    for key, value in (("ckpt", settings.ckpt), ("output", settings.output), ("mask", mask.file)):
+        if value == "":  # a variable that is not set, say; a path takes it for the working directory
+            raise InputError(f"{key}= is empty; give a value, or leave it out")
     checkpoint, output = pretrained.find(settings.ckpt) or Path(settings.ckpt), Path(settings.output)
     if not checkpoint.is_file():
         raise InputError(

@@ -35,14 +35,15 @@ def find_inputs(patterns: str | Sequence[str], output: Path | None = None) -> In
     """Find what file names, folders or globs (``**`` included) name.
 
     Args:
-        patterns: what is to be found; of a folder's files, those that have a picture's suffix.
+        patterns: what is to be found, or one text with commas between what is; of a folder's files, those that have a
+            picture's suffix.
         output: a folder to leave out where it lies inside the inputs' folder: what is there is from an earlier run.
 
     Raises:
         InputError: nothing there, no picture in it, or ``output`` is the inputs' folder itself.
     """
     found: dict[Path, tuple[Path, Path]] = {}
-    patterns = [patterns] if isinstance(patterns, str) else patterns
+    patterns = _apart(patterns) if isinstance(patterns, str) else patterns
     if not patterns:
         raise InputError("input=[] names nothing; give a picture, a folder or a glob")
     roots = []
@@ -101,8 +102,17 @@ def output_names(inputs: Inputs, suffix: str = ".png") -> list[Path]:
     return names
 
 
+def _apart(pattern: str) -> list[str]:
+    """Several globs with commas between them; one where files are named so."""
+    if "," not in pattern or not glob.has_magic(pattern) or _find(pattern)[1]:
+        return [pattern]
+    return pattern.split(",")
+
+
 def _find(pattern: str) -> tuple[Path, list[Path]]:
     """The folder that names are relative to, and the files."""
+    if not pattern:  # which a path takes for the working directory
+        raise InputError("input= is empty; give a picture, a folder or a glob")
     path = Path(pattern)
     if is_file(path):
         return path.parent, [path]
@@ -115,7 +125,14 @@ def _find(pattern: str) -> tuple[Path, list[Path]]:
         root /= part
     if root == path:
         raise InputError(f"input={pattern}: no such file or folder; give a picture, a folder or a glob")
-    return root, sorted(found for found in root.glob(str(path.relative_to(root))) if is_file(found))
+    wanted = path.relative_to(root)
+    found = sorted(file for file in root.glob(str(wanted)) if is_file(file))
+    # as in a shell: hidden files, such as macOS's ._*, are meant where the glob names their dot
+    return root, found if _is_hidden(wanted) else [file for file in found if not _is_hidden(file.relative_to(root))]
+
+
+def _is_hidden(name: Path) -> bool:
+    return any(part.startswith(".") for part in name.parts)
 
 
 def resolved(path: Path) -> Path:

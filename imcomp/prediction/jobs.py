@@ -101,7 +101,10 @@ def check_targets(output: Path, names: Iterable[str], inputs: Sequence[Path]) ->
     Raises:
         InputError: such a result.
     """
-    top = output.resolve()
+    try:
+        top = output.resolve()
+    except (OSError, RuntimeError) as error:  # a link to itself
+        raise InputError(f"output: {output} cannot be followed ({error}); give another folder") from error
     read = {_stemmed(resolved(path)): path for path in inputs}
     seen: set[Path] = set()
     parents: dict[Path, Path] = {}

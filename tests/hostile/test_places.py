@@ -103,6 +103,21 @@ def test_a_circle_for_an_input_is_one_line(command, tmp_path):
         assert (code, err.count("\n")) == (2, 1)
 
 
+def test_a_circle_for_an_output_is_one_line(command, tmp_path, picture):
+    picture("in/a.png")
+    (tmp_path / "completed").symlink_to("completed")
+    code, _, err = command("input=in")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: output: completed cannot be followed (")
+
+
+def test_a_folder_where_a_result_goes_is_named(command, tmp_path, picture):
+    picture("in/a.png")
+    (tmp_path / "completed" / "a.png").mkdir(parents=True)
+    code, _, err = command("input=in")
+    assert (code, err) == (2, "error: completed/a.png: is a directory; give another path or mend it\n")
+
+
 def test_an_output_that_is_a_link_is_replaced_and_not_followed(command, tmp_path, picture):
     picture("in/a.png")
     (tmp_path / "precious.png").write_bytes(b"precious")

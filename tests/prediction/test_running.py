@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,6 +82,23 @@ def test_inputs(photos, monkeypatch, pattern, names, absolute):
     monkeypatch.chdir(photos.parent)
     found = find_inputs(f"{photos.parent}/{pattern}" if absolute else pattern)
     assert [path.relative_to(found.root).as_posix() for path in found.paths] == names
+
+
+def test_a_glob_leaves_hidden_files_out(photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    save(photos / "._b.png")
+    save(photos / ".old" / "b.png")
+    assert find_inputs("photos/*.png").paths == [Path("photos/b.png")]
+    assert find_inputs("photos/**/b.png").paths == [Path("photos/b.png")]
+    assert find_inputs("photos/._*.png").paths == [Path("photos/._b.png")]
+
+
+@pytest.mark.parametrize("pattern", ["photos/*.png,photos/deep", "photos/b.png,photos/deep/*.bmp,photos/deep/er/*"])
+def test_globs_with_commas_between_them(photos, monkeypatch, pattern):
+    monkeypatch.chdir(photos.parent)
+    assert sorted(path.name for path in find_inputs(pattern).paths) == ["b.png", "c.bmp", "d.png"]
+    save(Path("a,b") / "e.png")
+    assert find_inputs("a,b/*.png").paths == [Path("a,b/e.png")]
 
 
 @pytest.mark.parametrize("name", ["a b", "a [1]", "[ab]", "it's", "100%", "α"])
