@@ -45,7 +45,7 @@ from imcomp.sharing import SyncNorms
 from imcomp.signals import StopOnSignal
 from imcomp.starting import check_resumed, load_weights
 from imcomp.states import AtomicCheckpointIO, find_state, newest_good
-from imcomp.sweeps.objectives import COSTS
+from imcomp.sweeps.objectives import COSTS, check_names
 from imcomp.weights import read_checkpoint
 
 log = logging.getLogger(__name__)
@@ -279,11 +279,7 @@ def check(cfg: DictConfig) -> None:
 
 def _check_names(cfg: DictConfig, module: InpaintingModule) -> None:
     validated = {*module.val_metrics, "val/loss", *(f"val/loss/{name}" for name in module.val_parts)}
-    if cfg.monitor not in validated:
-        raise InputError(f"monitor={cfg.monitor} is not measured; choose from {', '.join(sorted(validated))}")
-    measured = validated | COSTS.keys()
-    if unknown := [name for name in cfg.objectives if name not in measured]:
-        raise InputError(f"objectives={unknown[0]} is not measured; choose from {', '.join(sorted(measured))}")
+    check_names(cfg.monitor, cfg.objectives, validated)
 
 
 def build_data_and_module(cfg: DictConfig) -> tuple[InpaintingDataModule, InpaintingModule]:

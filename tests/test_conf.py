@@ -290,8 +290,8 @@ def test_the_optimiser_takes_the_references_numbers():
 
 
 def test_the_monitored_quantity_is_named_once():
-    cfg = composed("monitor=val/psnr")
-    assert {node.monitor for node in cfg.callbacks.values() if "monitor" in node} == {"val/psnr"}
+    cfg = composed("monitor=val/loss")
+    assert {node.monitor for node in cfg.callbacks.values() if "monitor" in node} == {"val/loss"}
     files = [file for file in CONF.rglob("*.yaml") if "val/mse" in file.read_text(encoding="utf-8")]
     assert files == [CONF / "train.yaml"]
 

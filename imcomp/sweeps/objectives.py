@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 
@@ -38,6 +38,28 @@ def time_picture(module: InpaintingModule, batch: Batch) -> float:
 
 COSTS = {"params": count_params, "latency": time_picture}
 """Objectives that are measured when they are asked for, from a trained module and a batch of validation."""
+
+
+HIGHER_IS_BETTER = ("val/accuracy", "val/psnr")
+"""The objectives to maximize; errors, losses and costs are minimized."""
+
+
+def check_names(monitor: str, objectives: Sequence[str], validated: Collection[str]) -> None:
+    """Refuse what a run would keep the worst weights by, or miss at its end.
+
+    Args:
+        monitor: the metric whose lowest value is kept.
+        objectives: what a sweep improves.
+        validated: what validation measures.
+
+    Raises:
+        InputError: a name that is not measured, a monitor that is best where it is highest, or no objective.
+    """
+    if monitor not in validated or monitor in HIGHER_IS_BETTER:
+        wrong = "best where it is highest, and the lowest is kept" if monitor in validated else "not measured"
+        known = ", ".join(sorted({*validated} - {*HIGHER_IS_BETTER}))
+        raise InputError(f"monitor={monitor} is {wrong}; choose from {known}")
+    choose(dict.fromkeys([*validated, *COSTS], 0.0), objectives)
 
 
 def choose(metrics: dict[str, float], names: Sequence[str]) -> float | list[float]:

@@ -9,6 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, chec
 from optuna.study import StudyDirection
 
 from imcomp.errors import InputError
+from imcomp.sweeps.objectives import HIGHER_IS_BETTER
 from imcomp.training import check
 
 MAY_CHANGE = (
@@ -16,9 +17,6 @@ MAY_CHANGE = (
     *("trainer=", "trainer.accelerator=", "trainer.devices="),
 )
 """How overrides begin that a study may be gone on with when they are others."""
-
-HIGHER_IS_BETTER = ("val/accuracy", "val/psnr")
-"""The objectives to maximize; errors, losses and costs are minimized."""
 
 
 def check_space(

@@ -6,7 +6,7 @@ import torch
 from imcomp.batch import Batch
 from imcomp.errors import InputError
 from imcomp.module import InpaintingModule
-from imcomp.sweeps.objectives import COSTS, choose
+from imcomp.sweeps.objectives import COSTS, check_names, choose
 
 
 @pytest.fixture
@@ -39,3 +39,15 @@ def test_one_objective_is_a_number_and_several_are_a_list():
 def test_an_unknown_objective_is_told(names, words):
     with pytest.raises(InputError, match=words):
         choose({"val/mse": 0.5}, names)
+
+
+@pytest.mark.parametrize("monitor", ["val/psnr", "val/accuracy"])
+def test_a_monitor_that_would_keep_the_worst_is_told(monitor):
+    words = f"monitor={monitor} is best where it is highest, and the lowest is kept; choose from val/loss, val/mse"
+    with pytest.raises(InputError, match=words):
+        check_names(monitor, ["val/mse"], {"val/mse", "val/loss", "val/psnr", "val/accuracy"})
+
+
+def test_a_run_without_an_objective_is_told_before_it_begins():
+    with pytest.raises(InputError, match=r"objectives=\[\] leaves nothing to improve"):
+        check_names("val/mse", [], {"val/mse"})
