@@ -68,9 +68,9 @@ def random_split(count: int, *, val_fraction: float, test_fraction: float, seed:
         seed: the same seed gives the same split.
 
     Raises:
-        ValueError: fractions that are negative or leave nothing to train on, or too few pictures.
+        ValueError: fractions that are negative or leave nothing to train on, a seed out of range, or too few pictures.
     """
-    _check_fractions(val_fraction, test_fraction)
+    _check_options(val_fraction, test_fraction, seed)
     order = np.random.default_rng(seed).permutation(count).tolist()
     val = round(count * val_fraction)
     test = round(count * test_fraction)
@@ -92,9 +92,10 @@ def group_split(groups: Sequence[str], *, val_fraction: float, test_fraction: fl
         seed: the same seed gives the same split.
 
     Raises:
-        ValueError: fractions that are negative or leave nothing to train on, or fewer groups than parts.
+        ValueError: fractions that are negative or leave nothing to train on, a seed out of range, or fewer groups than
+            parts.
     """
-    _check_fractions(val_fraction, test_fraction)
+    _check_options(val_fraction, test_fraction, seed)
     members: dict[str, list[int]] = {}
     for index, group in enumerate(groups):
         members.setdefault(group, []).append(index)
@@ -117,7 +118,9 @@ def group_split(groups: Sequence[str], *, val_fraction: float, test_fraction: fl
     return _checked(Split(**split), val_fraction, test_fraction)
 
 
-def _check_fractions(val_fraction: float, test_fraction: float) -> None:
+def _check_options(val_fraction: float, test_fraction: float, seed: int) -> None:
+    if not 0 <= seed < 1 << 32:
+        raise ValueError(f"data.seed={seed} is out of range; give one from 0 to {(1 << 32) - 1}")
     if not (val_fraction >= 0 and test_fraction >= 0 and val_fraction + test_fraction < 1):  # refuses NaN too
         raise ValueError(
             f"val_fraction {val_fraction:g} and test_fraction {test_fraction:g} leave nothing to train on;"

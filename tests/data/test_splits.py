@@ -127,5 +127,12 @@ def test_fractions_that_leave_nothing_are_refused(split, val_fraction, test_frac
         split(val_fraction=val_fraction, test_fraction=test_fraction)
 
 
+@pytest.mark.parametrize("seed", [-1, 1 << 32])
+def test_a_seed_out_of_range_is_told(seed):
+    for split, pictures in ((random_split, 9), (group_split, ["a", "b", "c"])):
+        with pytest.raises(ValueError, match=f"data.seed={seed} is out of range; give one from 0"):
+            split(pictures, val_fraction=0.5, test_fraction=0, seed=seed)
+
+
 def test_parts_have_names():
     assert Split._fields == ("train", "val", "test")
