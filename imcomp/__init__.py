@@ -56,7 +56,7 @@ class Completer:
         checkpoint: str | Path,
         device: str = "auto",  # noqa: ARG004
         *,
-        precision: str = "32",  # noqa: ARG004
+        precision: str | int = "32",  # noqa: ARG004
         backend: str = "auto",  # noqa: ARG004
         self_ensemble: bool = False,  # noqa: ARG004
     ) -> "Completer":
@@ -105,6 +105,9 @@ class Completer:
         self, images: "Sequence[Image.Image]", masks: "Sequence[Image.Image]", *, strategy: str = "resize"
     ) -> "list[Image.Image]":
         """Complete PIL images, all at once, each shown whole at the network's size or as `complete` says."""
+        from imcomp.completing.engine import check_batch
+
+        check_batch(images, masks)
         return self.engine.complete_images(images, masks, strategy)
 
     def cut_hole(self, image: "Image.Image", seed: int = 0) -> "Image.Image":

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from imcomp import Completer
 from imcomp.backends import build_backend
 from imcomp.box import Box
-from imcomp.completing.engine import Engine
+from imcomp.completing.engine import Engine, check_batch, check_images
 from imcomp.completing.holes import Hole, find_bounds, measure_thickness
 from imcomp.completing.surfaces import Floats
 from imcomp.completing.views import FORMING, Training, check_strategy, form_of, plan
@@ -131,14 +131,14 @@ class TorchCompleter(Completer):
         checkpoint: str | Path,
         device: str = "auto",
         *,
-        precision: str = "32",
+        precision: str | int = "32",
         backend: str = "auto",
         self_ensemble: bool = False,
     ) -> None:
         torch.set_flush_denormal(True)  # before anything is computed: torch's threads take it over when they start
         self.trained = trained = load_trained(checkpoint)
         self.device = find_device(device)
-        self.dtype = _find_dtype(precision, self.device, backend)
+        self.dtype = _find_dtype(str(precision), self.device, backend)
         self.self_ensemble = self_ensemble
         self.in_channels = trained.in_channels
         self.network = build_backend(backend, trained.network.to(self.device))
@@ -155,6 +155,7 @@ class TorchCompleter(Completer):
         self.context: Context = trained.context if narrow else "reach"
 
     def cut_hole(self, image: Image.Image, seed: int = 0) -> Image.Image:
+        check_images([image])
         return scaled_hole(self.mask_generator, self.size, image.size, seed)
 
     @cached_property
@@ -201,9 +202,10 @@ class TorchCompleter(Completer):
             Completed pictures of the same modes and sizes.
 
         Raises:
-            InputError: a mask of another size than its picture, or no such strategy.
+            InputError: a mask of another size than its picture, none or too many, no PIL images, or no such strategy.
         """
         check_strategy(strategy)
+        check_batch(images, masks)
         for image, mask in zip(images, masks, strict=True):
             check_size(image, mask)
         fitting = {id(mask): self._fits_whole(mask, strategy) for mask in {id(mask): mask for mask in masks}.values()}

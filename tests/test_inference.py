@@ -278,6 +278,21 @@ def test_what_does_not_fit_is_told(completer, mode, mask_size, message):
     assert str(raised.value) == message
 
 
+def test_a_batch_that_is_none_is_told(completer):
+    image, mask = Image.new("L", (32, 32)), Image.new("L", (32, 32))
+    for images, masks, words in (
+        ([image], [mask, mask], "there are 2 masks for 1 pictures; give one for each"),
+        ([np.zeros((32, 32))], [mask], "a ndarray is not taken here; give PIL images"),
+        ([image], [None], "a NoneType is not taken here; give PIL images"),
+    ):
+        with pytest.raises(InputError, match=words):
+            completer.complete_batch(images, masks)
+    with pytest.raises(InputError, match="a ndarray is not taken here"):
+        completer.cut_hole(np.zeros((32, 32)))
+    with pytest.raises(InputError, match="strategy=None is unknown"):
+        completer.complete(image, mask, strategy=None)
+
+
 @pytest.mark.parametrize(
     ("size", "box"),
     [((32, 32), (12, 12, 20, 20)), ((64, 32), (24, 12, 40, 20)), ((320, 160), (120, 60, 200, 100))],

@@ -145,6 +145,28 @@ class Engine:
             log.warning("a colour network completes a grey picture as three equal channels, and their mean is taken")
 
 
+def check_images(images: Sequence[Any]) -> None:
+    """Refuse what is no PIL image.
+
+    Raises:
+        InputError: another kind of picture.
+    """
+    for image in images:
+        if not isinstance(image, Image.Image):
+            raise InputError(f"a {type(image).__name__} is not taken here; give PIL images")
+
+
+def check_batch(images: Sequence[Any], masks: Sequence[Any]) -> None:
+    """Refuse a batch that is not one mask for each picture, all of them PIL images.
+
+    Raises:
+        InputError: another number of masks, or another kind of picture or mask.
+    """
+    if len(images) != len(masks):
+        raise InputError(f"there are {len(masks)} masks for {len(images)} pictures; give one for each")
+    check_images([*images, *masks])
+
+
 def as_stored(mask: Any, image: Image.Image) -> Any:
     """Turn a mask that was drawn on the picture as its EXIF orientation shows it to how its pixels are stored.
 

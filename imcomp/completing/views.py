@@ -98,7 +98,7 @@ def check_strategy(strategy: str) -> None:
         InputError: it is none.
     """
     if strategy not in STRATEGIES:
-        raise InputError(f"strategy={strategy} is unknown; {suggest(strategy, list(STRATEGIES))}")
+        raise InputError(f"strategy={strategy} is unknown; {suggest(str(strategy), list(STRATEGIES))}")
 
 
 def _original(hole: Hole, training: Training, target: Box) -> list[View]:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from imcomp import Completer
 from imcomp.box import Box
-from imcomp.completing.engine import Engine
+from imcomp.completing.engine import Engine, check_images
 from imcomp.completing.holes import Hole, find_bounds
 from imcomp.completing.surfaces import Floats
 from imcomp.completing.views import Training, form_of
@@ -39,7 +39,7 @@ class OnnxCompleter(Completer):
         checkpoint: str | Path,
         device: str = "auto",
         *,
-        precision: str = "32",
+        precision: str | int = "32",
         backend: str = "auto",
         self_ensemble: bool = False,
     ) -> None:
@@ -47,7 +47,7 @@ class OnnxCompleter(Completer):
         self.self_ensemble = self_ensemble
         for key, value, own in (
             ("device", device, "cpu"),
-            ("precision", precision, "32"),
+            ("precision", str(precision), "32"),
             ("backend", backend, "onnx"),
         ):
             if value not in ("auto", own):
@@ -71,6 +71,7 @@ class OnnxCompleter(Completer):
         return Engine(self._paint, training)
 
     def cut_hole(self, image: Image.Image, seed: int = 0) -> Image.Image:
+        check_images([image])
         from imcomp.data.masks import build_mask  # which takes torch
         from imcomp.inference import scaled_hole
 
