@@ -25,7 +25,8 @@ def fit_to_machine(cfg: DictConfig, environment: Environment | None = None) -> D
 
     Raises:
         InputError: a key of the group ``perf`` that is unknown or of the wrong type, a precision whose weights are not
-            float32, no batch that makes a step, or a trainer for one process where several were started.
+            float32, no batch that makes a step, gradients of a length that there is not, or a trainer for one process
+            where several were started.
     """
     cfg = cfg.copy()
     values = OmegaConf.to_container(cfg.perf)
@@ -38,13 +39,17 @@ def fit_to_machine(cfg: DictConfig, environment: Environment | None = None) -> D
     if cfg.trainer.precision == "auto":
         cfg.trainer.precision = fastest_precision(device)
     precision, batches = str(cfg.trainer.precision), cfg.trainer.get("accumulate_grad_batches")
-    if precision == "64" or (precision.endswith("-true") and precision != "32-true"):
+    longest = cfg.trainer.get("gradient_clip_val")
+    if precision.startswith(("64", "transformer")) or (precision.endswith("-true") and precision != "32-true"):
         raise InputError(
             f"perf.precision={precision} trains no network here, whose weights are float32; give auto, 32-true,"
             " bf16-mixed or 16-mixed"
         )
     if isinstance(batches, int) and batches < 1:
         raise InputError(f"trainer.accumulate_grad_batches={batches} batches never make a step; give at least 1")
+    # which Lightning takes for no clipping, without a word
+    if isinstance(longest, (int, float)) and not 0 <= longest < float("inf"):
+        raise InputError(f"trainer.gradient_clip_val={longest} is no length; give a number above 0, or null for none")
     if environment is not None and not environment.alone:
         place = environment.place
         if cfg.trainer.get("strategy", "auto") == "auto":
