@@ -30,7 +30,7 @@ def initialise(network: nn.Module, name: str) -> None:
     if fill is None:
         return
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             fill(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -54,6 +54,15 @@ def test_biases_start_at_zero_and_other_layers_as_they_were(name):
     assert torch.equal(network[2].weight, untouched[2].weight)
 
 
+def test_convolutions_that_enlarge_are_set_too():
+    network = nn.ConvTranspose2d(32, 64, 3)
+
+    initialise(network, "xavier")
+
+    assert network.weight.std().item() == pytest.approx(2 * math.sqrt(2 / (9 * 32 + 9 * 64)), rel=0.02)
+    assert network.bias.eq(0).all()
+
+
 def test_default_leaves_torchs_own():
     network, untouched = layers(), layers()
 
