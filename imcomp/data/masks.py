@@ -58,6 +58,8 @@ class MixedMask:
         self.masks: list[MaskGenerator] = []
         weights = []
         for index, options in enumerate(masks):
+            if not hasattr(options, "keys"):  # a config may hold anything
+                raise ValueError(f"masks[{index}] {options} is no list of options; give it such as {{name: {options}}}")
             arguments = dict(options)
             weight = arguments.pop("weight", 1)
             if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < float("inf"):

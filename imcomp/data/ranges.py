@@ -27,6 +27,17 @@ def whole_range(key: str, value: Any, lowest: int) -> tuple[int, int]:
     return low, high
 
 
+def whole_number(key: str, value: Any, lowest: int) -> int:
+    """Read a whole number.
+
+    Raises:
+        ValueError: anything else, or a number below ``lowest``.
+    """
+    if not _is_whole(value) or value < lowest:
+        raise ValueError(f"{key} {value} is out of range; give a whole number, at least {lowest}")
+    return int(value)
+
+
 def number_range(key: str, value: Any, lowest: float, highest: float = float("inf")) -> tuple[float, float]:
     """Read a number or [low, high] of numbers.
 
@@ -47,7 +58,7 @@ def reference_side(relative_to: int | None) -> int | None:
         ValueError: anything but None or a whole number of at least 1.
     """
     if relative_to is not None:
-        whole_range("relative_to", [relative_to, relative_to], 1)
+        whole_number("relative_to", relative_to, 1)
     return relative_to
 
 

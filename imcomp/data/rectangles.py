@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 
 from imcomp.box import Box, centred_span
-from imcomp.data.ranges import area_range, draw_within, number_range, reference_side, scale_of, whole_range
+from imcomp.data.ranges import (
+    area_range,
+    draw_within,
+    number_range,
+    reference_side,
+    scale_of,
+    whole_number,
+    whole_range,
+)
 from imcomp.data.seeds import integers, random_bits, uniform
 
 SIDES = ("left", "right", "top", "bottom")
@@ -81,7 +89,7 @@ class BoxMask:
         # one range for both sides, unless there are two
         sides = size if _is_pair(size, Sequence) else (size, size)
         self.height, self.width = (whole_range("size", side, 1) for side in sides)  # type: ignore[union-attr]
-        self.margin, _ = whole_range("margin", [margin, margin], 0)
+        self.margin = whole_number("margin", margin, 0)
         self.relative_to = reference_side(relative_to)
         self.area = area_range(area)
 
@@ -201,8 +209,8 @@ class GridMask:
     def __init__(
         self, cell: int = 32, hole: int = 16, offset: Literal["random"] | int | Sequence[int] = "random"
     ) -> None:
-        self.cell, _ = whole_range("cell", [cell, cell], 2)
-        self.hole, _ = whole_range("hole", [hole, hole], 1)
+        self.cell = whole_number("cell", cell, 2)
+        self.hole = whole_number("hole", hole, 1)
         if hole >= cell:
             raise ValueError(f"hole {hole} fills a cell of {cell} pixels; make mask.hole smaller or mask.cell larger")
         pair = (offset, offset) if isinstance(offset, int) else offset
@@ -229,4 +237,4 @@ class GridMask:
 def _is_pair(value: Any, kind: type | tuple[type, ...]) -> bool:
     if not isinstance(value, Sequence) or len(value) != 2:
         return False
-    return all(isinstance(item, kind) and not isinstance(item, str) for item in value)
+    return all(isinstance(item, kind) and not isinstance(item, (str, bool)) for item in value)

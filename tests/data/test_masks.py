@@ -208,6 +208,8 @@ def test_a_mixture_may_hold_mixtures():
     ("masks", "what"),
     [
         ([], "masks is empty; give"),
+        (["box"], r"masks\[0\] box is no list of options; give it such as \{name: box\}"),
+        ([{"name": "grid", "offset": True}], r"masks\[0\]: offset True is no place; give"),
         ([{"name": "boxes"}], r"masks\[0\]: unknown mask 'boxes'; choose from box, brush"),
         ([HOLES[0], {"name": "box", "sizes": 3}], r"masks\[1\]: mask 'box': .*'sizes'"),
         ([HOLES[0], {"name": "box", "size": 0}], r"masks\[1\]: size 0 is no range"),

@@ -160,7 +160,8 @@ def test_boxes_that_do_not_fit_say_what_to_change(options, image_size, what):
         ({"size": "44"}, "size"),
         ({"size": [2.5, 4]}, "size"),
         ({"size": [[1, 2], [3]]}, "size"),
-        ({"margin": -1}, "margin"),
+        ({"margin": -1}, "margin -1"),
+        ({"margin": [0, 4]}, r"margin \[0, 4\]"),
         ({"area": 0.5}, "area"),
         ({"area": [0.5, 0.2]}, "area"),
         ({"area": [0, 0]}, "area"),
@@ -267,11 +268,13 @@ def test_a_random_grid_takes_every_offset():
     ("options", "what"),
     [
         ({"cell": 4, "hole": 4}, r"mask\.hole smaller or mask\.cell larger"),
-        ({"cell": 1}, "cell 1|cell \\[1"),
+        ({"cell": 1}, "cell 1 is out of range; give a whole number, at least 2"),
+        ({"cell": 8.0}, r"cell 8\.0 is out of range; give a whole number"),
         ({"hole": 0}, "hole .*give"),
         ({"offset": "left"}, "offset left is no place; give"),
         ({"offset": [1, 2, 3]}, "offset .*; give"),
         ({"offset": None}, "offset None is no place; give"),
+        ({"offset": True}, "offset True is no place; give"),
     ],
 )
 def test_a_grid_option_out_of_range_is_named(options, what):
