@@ -13,6 +13,7 @@ from torchmetrics import MetricCollection
 
 from imcomp.batch import Batch
 from imcomp.box import Box
+from imcomp.errors import InputError
 from imcomp.filling import Context, check_context, fill, window_shown
 from imcomp.losses.summed import Terms, WeightedSum
 from imcomp.metrics import MeanOverPictures, hole_metrics
@@ -243,7 +244,16 @@ class InpaintingModule(pl.LightningModule):
     def _fill(self, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Output in the batch's box, loss, and the loss's parts."""
         image, mask, _, box = batch
-        output = self(image, mask, None if self.loss.everywhere else box)
+        try:
+            output = self(image, mask, None if self.loss.everywhere else box)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            height, width = image.shape[-2:]
+            raise InputError(
+                f"a training batch of {len(image)} picture of {height}x{width} pixels leaves batch norm a single number"
+                " to average; give a larger data.size, or a data.batch_size that leaves no batch of one"
+            ) from error
         loss, parts = self.loss(output, image, mask, box)
         return box.crop(output) if box is not None and self.loss.everywhere else output, loss, parts
 

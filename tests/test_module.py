@@ -4,6 +4,7 @@ import torch
 
 from imcomp.batch import Batch
 from imcomp.box import Box
+from imcomp.errors import InputError
 from imcomp.losses import masked_mse
 from imcomp.metrics import HoleAccuracy, MaskedPSNR
 from imcomp.module import InpaintingModule
@@ -72,6 +73,14 @@ class TestForward:
     def test_a_size_that_does_not_fit_is_refused(self, size, message):
         with pytest.raises(ValueError, match=message):
             InpaintingModule(**SMALL)(torch.zeros(1, 1, *size), torch.zeros(1, 1, *size))
+
+    def test_a_batch_that_batch_norm_cannot_average_is_told(self):
+        module = InpaintingModule(**SMALL)
+        image = torch.zeros(1, 1, 4, 4)  # halved twice: one number a channel
+        batch = Batch(image, torch.ones_like(image), torch.arange(1))
+
+        with pytest.raises(InputError, match=r"batch of 1 picture of 4x4 pixels .*; give a larger data\.size, or"):
+            module.training_step(batch, 0)
 
     def test_another_number_of_channels_is_refused(self):
         with pytest.raises(ValueError, match="the picture has 3 channels, the network takes 1"):
