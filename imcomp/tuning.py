@@ -51,6 +51,11 @@ def find_lr(cfg: DictConfig) -> float:
         InputError: a mistake in the config, a network trained by two optimisers, or a loss that never falls.
     """
     datamodule, module, trainer = _build(cfg)
+    if not module.automatic_optimization:
+        raise InputError(
+            "tune=lr: loss.adversarial trains two networks, each with a rate of its own; find model.lr with"
+            " loss.adversarial=0"
+        )
     rising: dict[str, Any] = {"min_lr": LOWEST, "max_lr": HIGHEST, "num_training": RATES}
     # a loss runs away above so many times the lowest, which says nothing of one below 0
     threshold = None if "psnr" in module.loss.weights else 4.0

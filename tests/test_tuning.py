@@ -149,9 +149,6 @@ def test_what_cannot_be_looked_for_is_said_in_one_line(monkeypatch, capsys, tmp_
     assert what in capsys.readouterr().err
 
 
-def test_two_optimisers_are_refused(train_config, tmp_path, monkeypatch):
-    optimizers = lambda self: [torch.optim.Adam(self.parameters()), torch.optim.Adam(self.parameters())]  # noqa: E731
-    monkeypatch.setattr("imcomp.module.InpaintingModule.configure_optimizers", optimizers)
-    monkeypatch.setattr("imcomp.module.InpaintingModule.automatic_optimization", False)
-    with pytest.raises(InputError, match="tune=lr: "):
-        find_lr(train_config(tmp_path, *QUIET))
+def test_two_optimisers_are_refused(train_config, tmp_path):
+    with pytest.raises(InputError, match=r"^tune=lr: loss.adversarial trains two networks.*loss.adversarial=0$"):
+        find_lr(train_config(tmp_path, *QUIET, "loss=adversarial"))
