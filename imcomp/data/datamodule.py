@@ -29,7 +29,7 @@ from imcomp.data.loading import (
     whole_batch,
 )
 from imcomp.data.mask_files import FolderMask
-from imcomp.data.masks import CenterMask, build_mask, mix_seeds
+from imcomp.data.masks import CenterMask, build_mask, mix_seeds, try_holes
 from imcomp.data.resolution import LowResolution
 from imcomp.data.shards.loading import ShardDataset, ShardSampler
 from imcomp.data.shards.reading import ShardSource
@@ -162,7 +162,7 @@ class InpaintingDataModule(pl.LightningDataModule):
         """What of each picture a training batch is to hold; None for all of it."""
         self._flippable: Tensor | None = None  # bool, for each picture of the source; None where all may be flipped
         self._decoding_tried = False  # Lightning calls `setup` again, and what did not fit will not fit then
-        self.mask((size, size), torch.zeros(1, dtype=torch.int64))  # a hole that does not fit fails here, not later
+        try_holes(self.mask, (size, size))  # a hole that does not fit fails here, not later
 
     @property
     def num_workers(self) -> int:

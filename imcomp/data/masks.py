@@ -5,6 +5,7 @@ picture size and one seed for each picture, and is a pure function of both, so t
 same hole in every run and on every number of devices.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -12,12 +13,16 @@ import torch
 from torch import Tensor
 
 from imcomp.data.mask_files import FolderMask
-from imcomp.data.ranges import area_range, draw_within
+from imcomp.data.ranges import area_range, draw_within, pixels_outside
 from imcomp.data.rectangles import BoxMask, CenterMask, GridMask, OutpaintMask
 from imcomp.data.seeds import mix_seeds, random_bits, uniform
 from imcomp.data.strokes import BrushMask
 
-__all__ = ["MASKS", "CenterMask", "MaskGenerator", "MixedMask", "build_mask", "mix_seeds"]
+__all__ = ["MASKS", "CenterMask", "MaskGenerator", "MixedMask", "build_mask", "mix_seeds", "try_holes"]
+
+log = logging.getLogger(__name__)
+
+_TRIED = 16  # holes, before training
 
 
 class MaskGenerator(Protocol):
@@ -115,3 +120,26 @@ def build_mask(options: Mapping[str, Any]) -> MaskGenerator:
         return MASKS[name](**arguments)
     except TypeError as error:
         raise ValueError(f"mask {name!r}: {error}") from error
+
+
+def try_holes(mask: MaskGenerator, image_size: tuple[int, int]) -> None:
+    """Draw some holes before any picture is read, and warn of bounds of their area that they do not keep to.
+
+    Args:
+        mask: the generator; of a mixture, each kind is tried too.
+        image_size: height and width in pixels.
+
+    Raises:
+        ValueError: the hole does not fit into a picture of this size.
+    """
+    area = getattr(mask, "area", None)
+    holes = mask(image_size, mix_seeds(torch.arange(_TRIED if area else 1)))
+    if area and (outside := int(pixels_outside(holes, area).count_nonzero())):
+        share = holes.mean(dim=(1, 2, 3))
+        log.warning(
+            "%d of %d holes that were tried are outside mask.area=%s: they are %.2g to %.2g of the picture;"
+            " give wider bounds, or what draws larger or smaller holes",
+            *(outside, len(holes), list(area), share.min(), share.max()),
+        )
+    for kind in getattr(mask, "masks", ()):
+        try_holes(kind, image_size)

@@ -99,22 +99,22 @@ def draw_within(draw: Callable[[Tensor], Tensor], seeds: Tensor, area: Area | No
     masks = draw(seeds)
     if area is None:
         return masks
-    distance = _distance(masks, area)
+    distance = pixels_outside(masks, area)
     for attempt in range(1, REDRAWS + 1):
         outside = distance.nonzero().flatten()
         if not len(outside):
             break
         again = draw(mix_seeds(seeds[outside], attempt))
         for tried in (again, torch.maximum(again, masks[outside])) if grow else (again,):
-            reached = _distance(tried, area)
+            reached = pixels_outside(tried, area)
             nearer = reached < distance[outside]
             masks[outside[nearer]] = tried[nearer]
             distance[outside[nearer]] = reached[nearer]
     return masks
 
 
-def _distance(masks: Tensor, area: Area) -> Tensor:
-    """How many pixels each hole has too few or too many: ``(B,)`` int64, 0 within the bounds."""
+def pixels_outside(masks: Tensor, area: Area) -> Tensor:
+    """Count the pixels that each hole has too few or too many: ``(B,)`` int64, 0 within the bounds."""
     pixels = masks.shape[-2] * masks.shape[-1]
     # whole pixels, so that rounding decides nothing: 0.07 * 100 is a little more than 7
     fewest, most = math.ceil(area[0] * pixels - 1e-6), math.floor(area[1] * pixels + 1e-6)

@@ -1,3 +1,4 @@
+import logging
 import re
 import shutil
 
@@ -11,7 +12,7 @@ from imcomp.cli import config_dir
 from imcomp.config import check_options
 from imcomp.data import strokes
 from imcomp.data.datamodule import InpaintingDataModule
-from imcomp.data.masks import MASKS, CenterMask, MixedMask, build_mask, mix_seeds
+from imcomp.data.masks import MASKS, CenterMask, MixedMask, build_mask, mix_seeds, try_holes
 from imcomp.errors import InputError
 from imcomp.inference import TorchCompleter
 
@@ -254,3 +255,27 @@ def test_the_page_tells_of_every_option_and_key(options, name):
 
     assert f"`{name}`" in text
     assert all(f"`{key}`" in text or f"`mask.{key}" in text for key in options[name] if key != "name")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "box", "size": [4, 8], "count": [1, 4], "area": [0.235, 0.25]},
+        {"name": "mixed", "masks": [{"name": "center", "size": 8}, {"name": "brush", "area": [0.0, 0.001]}]},
+    ],
+    ids=["box", "one kind of a mixture"],
+)
+def test_bounds_of_the_area_that_holes_do_not_keep_to_are_told(options, caplog):
+    mask = build_mask(options)
+    with caplog.at_level(logging.WARNING):
+        try_holes(mask, (32, 32))
+    assert re.search(r"^\d+ of 16 holes that were tried are outside mask.area=\[", caplog.messages[0])
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("size", [128, 256])
+def test_options_keep_to_their_bounds_without_a_word(options, size, caplog):
+    for name in options:
+        with caplog.at_level(logging.WARNING):
+            try_holes(build_mask(OmegaConf.to_container(options[name], resolve=True)), (size, size))
+        assert not caplog.messages, name
