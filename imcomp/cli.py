@@ -20,15 +20,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from imcomp import __version__
 from imcomp.errors import InputError, RunEnded
+from imcomp.mistakes import check_flags, check_groups, check_keys, check_tags, explain
 from imcomp.overrides import (
     add_loss_terms,
-    check_flags,
-    check_groups,
-    check_keys,
     default_sweep,
     expand_rerun,
     expand_resume,
-    explain,
     prediction_arguments,
     runs_as_list,
     stored_command,
@@ -48,15 +45,12 @@ def train(cfg: "DictConfig") -> float | list[float]:
     """
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-    from imcomp.config import check_settings
+    from imcomp.config import check_run
     from imcomp.report import report_run
     from imcomp.sweeps.objectives import choose
     from imcomp.training import train as run_training
 
-    check_settings(cfg, seed=int | None, monitor=str, resume=str | None, rerun=str | None, init=str | None, test=bool)
-    check_settings(cfg, init_only=str | None, tune=str | None, halve_on_oom=bool, objectives=list[str])
-    if cfg.seed is not None and not 0 <= cfg.seed < 1 << 32:
-        raise InputError(f"seed={cfg.seed} is out of range; give one from 0 to {(1 << 32) - 1}, or null to draw one")
+    check_run(cfg)
     if cfg.tune:
         return _tune(cfg)
     if cfg.pretrain:
@@ -233,7 +227,7 @@ COMMANDS: dict[str, tuple[Callable[["DictConfig"], Any], str]] = {
 """Each command's function, which takes the composed config of the same name, and what it does."""
 
 REWRITES: dict[str, Callable[[list[str]], list[str]]] = {
-    "train": lambda arguments: default_sweep(add_loss_terms(expand_resume(expand_rerun(arguments)))),
+    "train": lambda arguments: default_sweep(check_tags(add_loss_terms(expand_resume(expand_rerun(arguments))))),
     "predict": prediction_arguments,
     "benchmark": suites_as_list,
     "compare": runs_as_list,

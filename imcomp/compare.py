@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from yaml import YAMLError
 
+from imcomp.config import fits
 from imcomp.errors import InputError, suggest
 from imcomp.files import write_text
 from imcomp.provenance import read_provenance
@@ -105,15 +106,20 @@ def write_sections(sections: Sequence[Section], file: Path) -> None:
 def _read(folder: Path) -> _Run:
     try:
         config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-        provenance = read_provenance(folder)
-        file = folder / "metrics.json"
-        metrics = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return _Run(folder, _flat(config), read_provenance(folder), _read_metrics(folder), _read_curves(folder))
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no run (no config.yaml); give a folder such as outputs/latest") from error
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder} holds a damaged run ({reason}); give another") from error
-    return _Run(folder, _flat(config), provenance, metrics, _read_curves(folder))
+
+
+def _read_metrics(folder: Path) -> dict[str, float]:
+    file = folder / "metrics.json"
+    metrics: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if not fits(metrics, dict) or not all(fits(value, float) for value in metrics.values()):
+        raise ValueError(f"{file.name} holds no numbers by name")
+    return metrics
 
 
 def _read_curves(folder: Path) -> dict[int, dict[str, float]]:
@@ -122,6 +128,8 @@ def _read_curves(folder: Path) -> dict[int, dict[str, float]]:
     for file in files:  # a resumed run has several
         with file.open(encoding="utf-8", newline="") as lines:
             for row in csv.DictReader(lines):
+                if None in row:
+                    raise ValueError(f"{file.parent.name}/{file.name} has a row of more cells than its head")
                 values = {key: float(value) for key, value in row.items() if value and key not in ("epoch", "step")}
                 if row.get("epoch"):
                     epochs.setdefault(int(row["epoch"]), {}).update(values)

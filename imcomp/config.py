@@ -108,6 +108,19 @@ def check_settings(config: Mapping[Any, Any], **hints: Any) -> None:
             raise InputError(f"{key}={config[key]} is a {type(config[key]).__name__}; expected {_words(hint)}")
 
 
+def check_run(config: Mapping[Any, Any]) -> None:
+    """Check what stands at the top of ``conf/train.yaml``.
+
+    Raises:
+        InputError: a value of another type, or a seed that is none.
+    """
+    texts = dict.fromkeys(("resume", "rerun", "init", "init_only", "tune"), str | None)
+    check_settings(config, seed=int | None, monitor=str, test=bool, halve_on_oom=bool, objectives=list[str], **texts)
+    seed = config["seed"]
+    if seed is not None and not 0 <= seed < 1 << 32:
+        raise InputError(f"seed={seed} is out of range; give one from 0 to {(1 << 32) - 1}, or null to draw one")
+
+
 def check_arguments(cls: Callable[..., Any], values: Mapping[str, Any], where: str, also: Sequence[str] = ()) -> None:
     """Check values against the annotations of ``cls.__init__``; keys that start with an underscore are Hydra's.
 

@@ -1,26 +1,19 @@
-"""What stands on the command line: going on with an earlier run, and wording Hydra's errors in one line."""
+"""What stands on the command line, as Hydra is to read it: earlier runs that are gone on with, and shorter keys."""
 
 import hashlib
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+from yaml import YAMLError  # of the PyYAML that OmegaConf reads with
 
-from imcomp.errors import InputError, suggest
-
-_SHOWN = 10  # keys in an error
-_TO_ADD = " To add one that is not in the config, write +{}=..."
+from imcomp.errors import InputError
 
 FIRST_STAGE = "pretrain"
 """The folder, in a run's own, of a first stage; until that has ended, the run has no checkpoint but there."""
@@ -71,25 +64,34 @@ def expand_rerun(arguments: list[str]) -> list[str]:
     if stored is None:
         raise InputError(f"rerun={value}: {folder} tells no command (no .hydra/overrides.yaml); give a run's folder")
     rest = [argument for argument in arguments if argument not in given]
-    kept = _kept(stored, rest, without={"resume", "rerun"})
+    kept = _kept(stored, rest, without={"resume", "rerun", "paths.output_dir"})
     return [*kept, *rest, f"rerun={_quoted(folder.resolve())}"]
 
 
 def _stored(folder: Path) -> list[str] | None:
-    """The overrides that a run was started with."""
+    """The overrides that a run was started with; None where it tells none."""
     file = folder / ".hydra" / "overrides.yaml"
-    return [str(override) for override in OmegaConf.load(file)] if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        stored = OmegaConf.load(file)
+        reason = "" if OmegaConf.is_list(stored) else "it is no list"
+    except (ValueError, YAMLError) as error:
+        reason = " ".join(str(error).split())
+    if reason:
+        raise InputError(f"{file} is damaged ({reason}); mend it, or give another run or a copy of its .ckpt file")
+    return [str(override) for override in stored]
 
 
 def _kept(stored: list[str], given: list[str], without: set[str]) -> list[str]:
     """Those of the stored overrides that the given ones leave standing."""
-    replaced = {_key(argument) for argument in given if "=" in argument or argument.startswith("~")}
+    replaced = {key_of(argument) for argument in given if "=" in argument or argument.startswith("~")}
     changed = {argument.partition("=")[0] for argument in given}  # what is added then may be changed now: +a=1, a=2
     return [
         override
         for override in stored
-        if _key(override) not in without
-        and (_key(override) not in replaced or (override.startswith("+") and _key(override) in changed))
+        if key_of(override) not in without
+        and (key_of(override) not in replaced or (override.startswith("+") and key_of(override) in changed))
     ]
 
 
@@ -104,7 +106,7 @@ def _fixed_folder(arguments: list[str], environ: Mapping[str, str]) -> list[str]
     """The folder of a command that is repeated: as given, or else named by the SLURM job or by the command itself."""
     several = any(flag in arguments for flag in ("-m", "--multirun"))
     key = "hydra.sweep.dir" if several else "hydra.run.dir"
-    if any(_key(argument) in (key, "paths.output_dir") for argument in arguments):
+    if any(key_of(argument) in (key, "paths.output_dir") for argument in arguments):
         return []
     job = environ.get("SLURM_JOB_ID")
     if (array := environ.get("SLURM_ARRAY_JOB_ID")) and (task := environ.get("SLURM_ARRAY_TASK_ID")):
@@ -119,12 +121,12 @@ def stored_command(checkpoint: Path) -> str | None:
 
     Folders of that machine are left out, or named `PATH` where the command needs one.
     """
-    file = checkpoint.parent.parent / ".hydra" / "overrides.yaml"
-    if not file.is_file():
+    stored = _stored(checkpoint.parent.parent)
+    if stored is None:
         return None
     words = ["python train.py"]
-    for override in map(str, OmegaConf.load(file)):
-        key = _key(override)
+    for override in stored:
+        key = key_of(override)
         if key.startswith(("paths.", "hydra.", "resume", "rerun", "data.cache")):
             continue
         local = key in ("data.root", "mask.root", "init") and "/" in override
@@ -148,7 +150,7 @@ def default_sweep(arguments: list[str]) -> list[str]:
         return arguments
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
     kinds = {_sweep_kind(override) for override in overrides}
-    named = any(_key(override) in {"sweep", "hydra/sweeper"} for override in overrides)
+    named = any(key_of(override) in {"sweep", "hydra/sweeper"} for override in overrides)
     return arguments if named or ("grid" in kinds and "interval" not in kinds) else [*arguments, "sweep=optuna"]
 
 
@@ -193,39 +195,6 @@ def suites_as_list(arguments: list[str]) -> list[str]:
     return [re.sub(r"^suite=([^\['\"]*,.*)$", r"suite=[\1]", argument) for argument in arguments]
 
 
-def check_flags(arguments: list[str]) -> None:
-    """Refuse a flag that Hydra has not, where its parser would print how Hydra is used, over many lines.
-
-    Raises:
-        InputError: an unknown flag, or a known one without what it takes.
-    """
-    parser = get_args_parser()
-
-    def refuse(message: str) -> None:
-        raise InputError(f"{message}; see --help")
-
-    parser.error = refuse  # type: ignore[method-assign, assignment]
-    _, unknown = parser.parse_known_args(arguments)
-    for flag in [argument for argument in unknown if argument.startswith("-")][:1]:
-        key, _, value = flag.lstrip("-").partition("=")
-        raise InputError(
-            f"unknown flag {flag}; a key is given without dashes, as in {key}={value or 'true'}; see --help"
-        )
-
-
-def check_groups(arguments: list[str], config_dir: Path) -> None:
-    """Refuse ``group=null``, which Hydra takes for a defect.
-
-    Raises:
-        InputError: a group without an option.
-    """
-    for argument in arguments:
-        group, _, value = argument.partition("=")
-        if value == "null" and (config_dir / group).is_dir():
-            options = sorted(file.stem for file in (config_dir / group).glob("*.yaml") if file.stem != "base")
-            raise InputError(f"{argument} names no option; choose from {', '.join(options)}, or leave it out")
-
-
 def _last_checkpoint(value: str, arguments: list[str]) -> Path:
     if value == "last":
         path = _latest(arguments)
@@ -257,7 +226,8 @@ def _sweep_kind(argument: str) -> str:
     return ("grid" if override.is_discrete_sweep() else "interval") if override.is_sweep_override() else ""
 
 
-def _key(argument: str) -> str:
+def key_of(argument: str) -> str:
+    """The key that an override is of, without what it does to it (`+`, `~`) and without a package."""
     return argument.partition("=")[0].lstrip("+~").partition("@")[0]
 
 
@@ -274,97 +244,3 @@ def _value(argument: str) -> str:
 def _quoted(path: Path) -> str:
     quoted: str = QuotedString(str(path), Quote.single).with_quotes()
     return quoted
-
-
-def explain(  # noqa: PLR0911  # one return a kind of mistake reads best
-    error: Exception, config_dir: Path, name: str, arguments: Sequence[str] = ()
-) -> str:
-    """Word an error of Hydra's or the program's in one line: what was got, what was expected, what to do.
-
-    Args:
-        error: the error.
-        config_dir: the config tree.
-        name: the config's.
-        arguments: the command line; the groups' options that it chooses decide on the keys there are.
-    """
-    text = str(error)
-    arguments = default_sweep([*arguments]) if name == "train" else arguments
-    if match := re.search(r"Could not override '(.+?)'", text):
-        key, known = match[1], _known_keys(config_dir, name, arguments)
-        known = [other for other in known if other.startswith("hydra.") == key.startswith("hydra.")]
-        if key.startswith("hydra.sweeper.") and not any(_key(argument) == "sweep" for argument in arguments):
-            return f"{key} is no option of Hydra's own sweeper, which runs a grid; give sweep=optuna to search"
-        if key not in known:
-            return _unknown_key(key, known)
-    if match := re.search(r"Could not find '(.+)/(.+?)'\n+Available options in '.*?':\n((?:\t.*\n)*)", text):
-        group, option, listed = match.groups()
-        choices = [choice for choice in listed.split() if choice != "base"]  # the part that the options share
-        return f"{group}={option} is unknown; {suggest(option, choices)}"
-    if match := re.search(r"^Error merging override (.*)", text):
-        cause = str(error.__cause__ or "it does not fit").splitlines()[0]
-        return f"{match[1]}: {cause[:1].lower()}{cause[1:]}"
-    if match := re.search(r"Missing mandatory value: (?:.|\n)*full_key: (\S+)", text):
-        return f"{match[1]} is not given; give {match[1]}=..."
-    if "'hydra.sweeper' must be configured before the sweep starts" in text:
-        return "the width to search differs from network to network; give sweep/width=none to sweep over networks"
-    if match := re.search(r"Key '(\S+)' is not in struct", text):
-        return f"{match[1]} is not in the config and is needed; give {match[1]}=..., or leave out ~{match[1]}"
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        place = error.filename2 or error.filename  # where what was written beside is renamed, what it should become
-        return f"{place}: {error.strerror[:1].lower()}{error.strerror[1:]}; give another path or mend it"
-    if match := re.search(r"Error when parsing index: \d+, string: (.*) out of \[.*?\]\.\n(.*)", text):
-        if not re.search("[=~]", match[1]):
-            return f"cannot read {match[1]!r}; write key=value, such as {match[1]}=..."
-        return f"cannot read {match[1]!r} ({match[2]}); quote the value: '{match[1].partition('=')[0]}=\"...\"'"
-    return " ".join(text.split())
-
-
-def check_keys(cfg: DictConfig, config_dir: Path, name: str) -> None:
-    """Refuse a key at the top of a composed config that no command reads, as ``+lr=1e-3`` or an experiment adds it.
-
-    Args:
-        cfg: the config, without the node `hydra`.
-        config_dir: the config tree.
-        name: the primary config's.
-
-    Raises:
-        InputError: a key that the primary config has not.
-    """
-    primary: Any = OmegaConf.to_container(OmegaConf.load(config_dir / f"{name}.yaml"))
-    known = {*primary, *(group for entry in primary["defaults"] if isinstance(entry, dict) for group in entry)}
-    if unknown := [str(key) for key in cfg if key not in known]:
-        paths = _paths(OmegaConf.to_container(cfg))
-        raise InputError(_unknown_key(unknown[0], [path for path in paths if path.partition(".")[0] in known]))
-
-
-def _unknown_key(key: str, known: Sequence[str]) -> str:
-    """Word the way out of an unknown key; one without a group is first looked for in all groups."""
-    group, _, _ = key.rpartition(".")
-    near = get_close_matches(key, known, n=1, cutoff=0.6)
-    if not group:
-        names = {other.rpartition(".")[2] for other in known}
-        alike = [key] if key in names else [] if near else get_close_matches(key, names, n=1, cutoff=0.6)
-        near = [other for other in known if other.rpartition(".")[2] in alike] or near
-    if near:
-        return f"unknown key {key}; did you mean {' or '.join(near[:_SHOWN])}?" + (_TO_ADD.format(key) if group else "")
-    beside = sorted(other for other in known if other.rpartition(".")[0] == group)
-    choices = ", ".join(beside[:_SHOWN]) + ", ..." * (len(beside) > _SHOWN)
-    return f"unknown key {key}; choose from {choices or 'those of --help'}." + (_TO_ADD.format(key) if group else "")
-
-
-def _known_keys(config_dir: Path, name: str, arguments: Sequence[str]) -> list[str]:
-    groups = [argument for argument in arguments if (config_dir / argument.partition("=")[0]).is_dir()]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir)):
-        try:
-            config = compose(name, groups, return_hydra_config=True)
-        except HydraException:  # a group from --config-dir, say
-            config = compose(name, return_hydra_config=True)
-    return [*_paths(OmegaConf.to_container(config))]
-
-
-def _paths(node: object, prefix: str = "") -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield f"{prefix}{key}"
-            yield from _paths(value, f"{prefix}{key}.")

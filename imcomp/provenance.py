@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import shlex
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from imcomp.files import write_text
+
+log = logging.getLogger(__name__)
 
 FILE = "provenance.json"
 
@@ -84,7 +87,20 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     """
     file = folder / FILE
     kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if not isinstance(kept, dict):
+        raise ValueError(f"{FILE} holds no names and values")  # noqa: TRY004  # as another damage
     return kept
+
+
+def warn_of_differences(folder: Path, described: Mapping[str, Any]) -> None:
+    """Log what is not as it was in the run that is repeated; a run does not stop where that is not known."""
+    try:
+        old = read_provenance(folder)
+    except ValueError as error:
+        log.warning("%s is damaged (%s): whether this run is as that one was is not known", folder / FILE, error)
+        return
+    for line in differences(old, described):
+        log.warning("not as in %s: %s", folder, line)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -38,7 +38,7 @@ from imcomp.models import NETWORKS
 from imcomp.module import InpaintingModule
 from imcomp.perf import compiled, find_device
 from imcomp.processes import Company, Environment, Place, given_place
-from imcomp.provenance import describe, describe_data, differences, read_provenance, write_provenance
+from imcomp.provenance import describe, describe_data, warn_of_differences, write_provenance
 from imcomp.report import how_to_resume
 from imcomp.seeding import draw_seed, read_seed
 from imcomp.sharing import SyncNorms
@@ -183,8 +183,7 @@ def _keep_provenance(run: _Run, config: str) -> None:
     )
     write_provenance(run.output_dir, described)
     if cfg.rerun:
-        for line in differences(read_provenance(Path(cfg.rerun)), described):
-            log.warning("not as in %s: %s", cfg.rerun, line)
+        warn_of_differences(Path(cfg.rerun), described)
 
 
 def _build(cfg: DictConfig, environment: Environment, config: str) -> _Run:

@@ -90,7 +90,26 @@ def test_another_format_is_refused(runs, tmp_path):
 def test_no_run_is_refused_in_one_line(runs, tmp_path):
     with pytest.raises(InputError, match="holds no run"):
         compare(runs[0], tmp_path)
-    (runs[1] / "config.yaml").write_text("a: [")
-    with pytest.raises(InputError, match="holds a damaged run") as caught:
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.yaml", b"a: ["),
+        ("metrics.json", b'{"val/mse": 0.2'),
+        ("metrics.json", b"[1]"),
+        ("metrics.json", b'{"val/mse": "low"}'),
+        ("provenance.json", b"\xff"),
+        ("provenance.json", b"[]"),
+        ("csv/version_0/metrics.csv", b"epoch,step,val/mse\n0,0,low\n"),
+        ("csv/version_0/metrics.csv", b"epoch,step,val/mse\n0,0,\xff\n"),
+        ("csv/version_0/metrics.csv", b"epoch,step,val/mse\n0,0,1,2\n"),
+        ("csv/version_x/metrics.csv", b"epoch,step,val/mse\n0,0,1\n"),
+    ],
+)
+def test_a_damaged_run_is_refused_in_one_line(runs, file, content):
+    (runs[1] / file).parent.mkdir(exist_ok=True)
+    (runs[1] / file).write_bytes(content)
+    with pytest.raises(InputError, match=r"b holds a damaged run \(.*\); give another$") as caught:
         compare(*runs)
     assert "\n" not in str(caught.value)

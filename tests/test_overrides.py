@@ -1,22 +1,17 @@
-"""Going on with an earlier run, and Hydra's errors in one line."""
+"""Going on with an earlier run, and shorter ways to write keys."""
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from imcomp.cli import config_dir
 from imcomp.errors import InputError
 from imcomp.overrides import (
     add_loss_terms,
-    check_groups,
-    check_keys,
     default_sweep,
     expand_rerun,
     expand_resume,
-    explain,
     prediction_arguments,
     runs_as_list,
     stored_command,
@@ -243,71 +238,6 @@ def test_parts_of_the_loss_are_added_and_weighed(arguments, wanted):
     assert {name: (options.pop("weight"), options) for name, options in loss.items()} == wanted
 
 
-def test_a_group_without_an_option_is_told():
-    check_groups(["data=folder", "resume=null", "model.scheduler=null", "--help"], config_dir())
-    with pytest.raises(InputError, match=r"^debug=null names no option; choose from .*fast.*, or leave it out$"):
-        check_groups(["debug=null"], config_dir())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["model.lrr=1"], ["unknown key model.lrr; did you mean model.lr?", "+model.lrr=..."]),
-        (["modle.lr=1"], ["unknown key modle.lr; did you mean model.lr?"]),
-        (["modell=unet"], ["unknown key modell; did you mean model?"]),
-        (["lr=1e-3"], ["unknown key lr; did you mean model.lr?"]),
-        (["epochs=7"], ["unknown key epochs; did you mean trainer.max_epochs?"]),
-        (["zzz=7"], ["unknown key zzz; choose from augment, callbacks, data, ", ", ..."]),
-        (["data=folder", "data.rot=x"], ["unknown key data.rot; did you mean data.root?"]),
-        (["data=folder", "data.root=x", "data.count=3"], ["unknown key data.count;"]),
-        (["experiment=referense"], ["experiment=referense is unknown; did you mean reference?"]),
-        (["data=sintetic"], ["data=sintetic is unknown; did you mean synthetic?"]),
-        (["data=zzz"], ["data=zzz is unknown; choose from folder, "]),
-        (["model.lr=[1"], ["cannot read 'model.lr=[1'", "quote the value: 'model.lr=\"...\"'"]),
-        (["model.lr"], ["cannot read 'model.lr'; write key=value, such as model.lr=..."]),
-    ],
-)
-def test_hydras_errors_are_one_line_that_says_what_to_do(arguments, words):
-    with pytest.raises(HydraException) as raised, initialize_config_dir(str(config_dir())):
-        compose("train", arguments)
-    line = explain(raised.value, config_dir(), "train", arguments)
-    assert "\n" not in line
-    assert all(word in line for word in words), line
-    assert "base" not in line  # what the options of a group share
-
-
-@pytest.mark.parametrize(
-    ("config", "key", "line"),
-    [
-        ({"data": {"root": "???"}}, "data.root", "data.root is not given; give data.root=..."),
-        ({}, "model", "model is not in the config and is needed; give model=..., or leave out ~model"),
-    ],
-)
-def test_a_missing_value_is_told(config, key, line):
-    cfg = OmegaConf.create(config)
-    OmegaConf.set_struct(cfg, True)
-    with pytest.raises(OmegaConfBaseException) as raised:
-        OmegaConf.select(cfg, key, throw_on_missing=True) or cfg[key]
-    assert explain(raised.value, config_dir(), "train") == line
-
-
-def test_a_key_at_the_top_that_nothing_reads_is_refused():
-    with initialize_config_dir(str(config_dir())):
-        check_keys(compose("train", ["experiment=pretrain_decoder", "debug=fast"]), config_dir(), "train")
-        check_keys(compose("evaluate", ["mask=center"]), config_dir(), "evaluate")
-        with pytest.raises(InputError, match=r"^unknown key lr; did you mean model\.lr\?$"):
-            check_keys(compose("train", ["+lr=1e-3"]), config_dir(), "train")
-
-
-def test_a_file_that_cannot_be_opened_is_named():
-    line = explain(FileNotFoundError(2, "No such file or directory", "a/b"), config_dir(), "train")
-    assert line == "a/b: no such file or directory; give another path or mend it"
-
-
-def test_other_messages_become_one_line():
-    assert explain(ValueError("a\n  b"), config_dir(), "train") == "a b"
-
-
 class TestRepeatedCommand:
     def test_the_folder_is_named_by_the_command(self):
         first, again, other = (
@@ -355,6 +285,22 @@ class TestRerun:
         monkeypatch.chdir(tmp_path)
 
         assert parsed(expand_rerun(["rerun=last"])) == {"model.lr": 0.1, "rerun": str(run)}
+
+    def test_the_folder_of_the_first_run_is_not_written_into(self, make_run):
+        run = make_run(overrides=("paths.output_dir=there", "seed=1"))
+
+        assert expand_rerun([f"rerun={run}"]) == ["seed=1", f"rerun='{run}'"]
+        assert "paths.output_dir=here" in expand_rerun([f"rerun={run}", "paths.output_dir=here"])
+
+    @pytest.mark.parametrize("content", [b"", b"- [", b"a: b", b"\xff"])
+    def test_a_damaged_run_is_refused(self, make_run, content):
+        run = make_run()
+        (run / ".hydra" / "overrides.yaml").write_bytes(content)
+
+        for expand, argument in ((expand_rerun, f"rerun={run}"), (expand_resume, f"resume={run}")):
+            with pytest.raises(InputError, match=r"overrides\.yaml is damaged \(.+\); mend it, or give .*$") as raised:
+                expand([argument])
+            assert "\n" not in str(raised.value)
 
     def test_no_run_is_refused(self, tmp_path):
         with pytest.raises(InputError, match="tells no command"):

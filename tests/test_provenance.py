@@ -5,7 +5,14 @@ import sys
 import pytest
 import torch
 
-from imcomp.provenance import describe_data, differences, git_state, read_provenance, write_provenance
+from imcomp.provenance import (
+    describe_data,
+    differences,
+    git_state,
+    read_provenance,
+    warn_of_differences,
+    write_provenance,
+)
 from imcomp.training import train
 
 QUIET = ("logger=csv", "callbacks.progress=null")
@@ -77,6 +84,16 @@ def test_a_damaged_file_does_not_stop_a_run(tmp_path):
     write_provenance(tmp_path, {"started": 1})
 
     assert read_provenance(tmp_path) == {"started": 1, "before": []}
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff"])
+def test_a_repeated_run_goes_on_where_the_other_ones_file_is_damaged(tmp_path, caplog, content):
+    (tmp_path / "provenance.json").write_bytes(content)
+
+    warn_of_differences(tmp_path, {"versions": {"torch": "2.15"}})
+
+    assert "provenance.json is damaged" in caplog.text
+    assert "whether this run is as that one was is not known" in caplog.text
 
 
 def test_what_may_change_the_numbers_is_named():

@@ -48,6 +48,7 @@ TARGETS = ("optuna.*", "hydra_plugins.hydra_optuna_sweeper.*")  # what samplers 
 
 def sweep(context: HydraContext, task: TaskFunction, config: DictConfig, arguments: list[str]) -> None:
     """Run trials until the study has ``n_trials``, or the time is up; a user's mistake raises HydraException."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # or it tells of each study, beside a mistake's one line
     options = config.hydra.sweeper
     if options.n_trials < 1 or options.n_jobs < 1 or not 0 <= options.max_failure_rate <= 1:
         raise HydraException("hydra.sweeper: give n_trials and n_jobs of at least 1, and max_failure_rate from 0 to 1")

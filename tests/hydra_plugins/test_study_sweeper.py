@@ -65,6 +65,16 @@ def test_a_trial_is_a_job_with_a_folder_of_its_own(app):
         assert study.trials[number].value == pytest.approx((x - 0.25) ** 2)
 
 
+def test_optuna_speaks_only_when_it_warns(app, caplog):
+    optuna.logging.set_verbosity(optuna.logging.INFO)  # its own default
+    optuna.logging.enable_propagation()
+    try:
+        app(square, "hydra.sweeper.n_trials=1")
+    finally:
+        optuna.logging.disable_propagation()
+    assert not [record for record in caplog.records if record.name.startswith("optuna")]
+
+
 def test_n_trials_is_the_studys_total(app):
     assert len(app(square, "hydra.sweeper.n_trials=1").trials) == 1
     assert len(app(square, "hydra.sweeper.n_trials=1").trials) == 1

@@ -5,6 +5,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from hydra_plugins.hydra_study_sweeper import open_storage
 from imcomp.cli import config_dir
 from imcomp.errors import InputError
 from imcomp.sweeps.space import check_space, corners
@@ -53,6 +54,10 @@ def test_a_good_space_is_passed_and_its_settings_are_remembered(study):
             "objectives=val/mes is not measured; choose from latency, params, val",
         ),
         ("objectives", ["[val/mse]", "[val/mse,params]"], "the study has 1 directions"),
+        ("objectives", ["[val/mse]", "val/mse"], "objectives=val/mse is a str; expected list[str]"),
+        ("seed", [1, -5], "seed=-5 is out of range"),
+        ("callbacks.early_stopping.patience", [3, "many"], "callbacks.early_stopping.patience=many is a str"),
+        ("callbacks.top.keep", [0, -1], "keep -1 and disk_gb None are no bounds"),
     ],
 )
 def test_a_value_that_cannot_be_is_told(study, key, choices, words):
@@ -82,5 +87,17 @@ def test_other_settings_or_choices_are_another_study(study):
 )
 def test_a_study_that_would_choose_the_worst_is_refused(objectives, directions, wanted):
     study, fixed = optuna.create_study(study_name="s", directions=directions), f"objectives=[{','.join(objectives)}]"
+    study.set_user_attr("settings", [fixed])
     with pytest.raises(InputError, match=rf"; give hydra\.sweeper\.direction={wanted}, with another .*study_name$"):
         check_space(study, LR, [fixed], lambda params: job({**params, "objectives": f"[{','.join(objectives)}]"}))
+
+
+@pytest.mark.parametrize(
+    ("objectives", "wanted"), [("[val/psnr]", "maximize"), ("[val/mse,params]", r"\[minimize,...\] with one for each")]
+)
+def test_a_mistaken_first_start_leaves_no_study_behind(tmp_path, objectives, wanted):
+    storage = open_storage(str(tmp_path / "study.journal"))
+    study = optuna.create_study(study_name="s", storage=storage)
+    with pytest.raises(InputError, match=rf"; give hydra\.sweeper\.direction={wanted}$"):
+        check_space(study, LR, [], lambda params: job({**params, "objectives": objectives}))
+    assert optuna.get_all_study_names(storage) == []

@@ -52,7 +52,7 @@ class ChunkFile:
         pictures: how many it should hold.
 
     Raises:
-        InputError: it holds another number, or ends too early.
+        InputError: it holds another number, ends too early, or is damaged.
     """
 
     def __init__(self, path: Path, pictures: int) -> None:
@@ -63,12 +63,16 @@ class ChunkFile:
         if count != pictures:
             raise InputError(f"{path} holds {count:,} pictures, {pictures:,} by the manifest; copy it again")
         self._offsets = np.frombuffer(self._bytes(4, 4 * (count + 1)), "<u4")
+        if (np.diff(self._offsets.astype(np.int64)) < _LENGTHS.size + _NUMBER.size).any():
+            raise self._damaged("its table of pictures is not in order")
 
     def item(self, within: int) -> Item:
         """The picture at a place in the file."""
         start, end = int(self._offsets[within]), int(self._offsets[within + 1])
         data = self._bytes(start, end - start)
-        _, picture, name = _LENGTHS.unpack_from(data)
+        number_length, picture, name = _LENGTHS.unpack_from(data)
+        if number_length != _NUMBER.size or _LENGTHS.size + number_length + picture + name != len(data):
+            raise self._damaged("a picture of it has other lengths than it says")
         at = _LENGTHS.size + _NUMBER.size
         (number,) = _NUMBER.unpack_from(data, _LENGTHS.size)
         return Item(number, data[at : at + picture], data[at + picture : at + picture + name])
@@ -88,6 +92,9 @@ class ChunkFile:
     def close(self) -> None:
         """Read no more."""
         self._file.close()
+
+    def _damaged(self, why: str) -> InputError:
+        return InputError(f"{self.path} is damaged: {why}; copy it again, or pack anew")
 
     def _bytes(self, start: int, length: int) -> bytes:
         if hasattr(os, "pread"):

@@ -103,7 +103,7 @@ class Job:
         try:
             names = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             shard = Shard(self.file, len(names["names"]), names["bytes"], names["sha256"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return shard if path.is_file() and path.stat().st_size == shard.bytes else None
 

@@ -78,13 +78,13 @@ def _begin(plan: Mapping[str, Any], folder: Path) -> Manifest | None:
     manifest, noted = folder / NAME, folder / _PLAN
     remove_leftovers(folder)
     if manifest.is_file():
-        found = parse_manifest(manifest.read_text(encoding="utf-8"), str(manifest))
+        found = parse_manifest(manifest.read_text(encoding="utf-8", errors="replace"), str(manifest))
         if found.plan != _digest(plan):
             raise InputError(f"{folder} holds other shards, packed to their end; give another output")
         noted.unlink(missing_ok=True)  # killed between the last two steps
         return found
     if noted.is_file():
-        earlier = json.loads(noted.read_text(encoding="utf-8"))
+        earlier = _read_plan(noted)
         if different := [key for key in plan if earlier.get(key) != plan[key]]:
             raise InputError(
                 f"{folder} holds the beginning of another packing, which differs in {', '.join(different)}; give"
@@ -98,6 +98,17 @@ def _begin(plan: Mapping[str, Any], folder: Path) -> Manifest | None:
         raise InputError(f"{folder} is not empty: it holds {strays[0]}; give another output")
     write_text(noted, json.dumps(plan, indent=1) + "\n")
     return None
+
+
+def _read_plan(noted: Path) -> dict[str, Any]:
+    try:
+        earlier = json.loads(noted.read_text(encoding="utf-8"))
+        reason = "" if isinstance(earlier, dict) else "it holds no names and values"
+    except ValueError as error:
+        reason = str(error)
+    if reason:
+        raise InputError(f"{noted} is damaged ({reason}); remove that folder, or give another output")
+    return dict(earlier)
 
 
 def deal(indices: Sequence[int], per_shard: int) -> list[list[int]]:

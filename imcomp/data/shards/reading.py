@@ -186,6 +186,6 @@ def _name(item: Item) -> str:
 def _groups(store: ShardStore, shard: Shard) -> list[str]:
     try:
         groups: list[str] = json.loads(store.read_text(shard.names_file))["groups"]
-    except (FileNotFoundError, ValueError, KeyError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{store.root}/{shard.names_file} is missing or damaged; copy it again") from error
     return groups

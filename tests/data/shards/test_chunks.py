@@ -34,6 +34,24 @@ def test_a_chunk_is_refused_where_it_is_not_what_it_should_be(tmp_path):
         ChunkFile(tmp_path / "half", 2).item(1)
 
 
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (8, r"its table of pictures is not in order"),  # where the second picture begins
+        (16, r"a picture of it has other lengths than it says"),  # how long the first one's number is
+        (20, r"a picture of it has other lengths than it says"),  # how long the first one is
+    ],
+)
+def test_a_chunk_of_the_right_length_whose_numbers_are_damaged_is_one_line(tmp_path, at, said):
+    write_chunk(tmp_path / "chunk", ITEMS)
+    content = bytearray((tmp_path / "chunk").read_bytes())
+    content[at : at + 4] = b"\1\0\0\0"
+    (tmp_path / "chunk").write_bytes(content)
+
+    with pytest.raises(InputError, match=rf"chunk is damaged: {said}; copy it again, or pack anew$"):
+        ChunkFile(tmp_path / "chunk", 2).item(0)
+
+
 def test_a_deleted_file_is_known(tmp_path):
     write_chunk(tmp_path / "chunk", ITEMS)
     chunk = ChunkFile(tmp_path / "chunk", 2)

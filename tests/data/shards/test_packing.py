@@ -166,6 +166,16 @@ def test_another_packing_is_refused(packing, packed, grey_folder, tmp_path):
         pack(packing(), grey_folder, workers=1)
 
 
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"version": 1,', b"\xff"])
+@pytest.mark.parametrize("file", [NAME, ".plan.json"])
+def test_a_folder_whose_notes_are_damaged_is_one_line(packing, tmp_path, file, content):
+    (tmp_path / file).write_bytes(content)
+
+    with pytest.raises(InputError, match=rf"{re.escape(file)} is damaged.*; .* another output$|anew$") as caught:
+        pack(packing(), tmp_path, workers=1)
+    assert "\n" not in str(caught.value)
+
+
 def test_two_do_not_pack_into_one_folder(packing, tmp_path):
     with FileLock(tmp_path / ".lock"), pytest.raises(InputError, match="another process is packing into"):
         pack(packing(), tmp_path, workers=1)
