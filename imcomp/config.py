@@ -12,7 +12,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from imcomp.errors import InputError, suggest
+from imcomp.errors import InputError, check_seed, suggest
 
 TARGETS = ("imcomp.*", "pytorch_lightning.*", "optuna.pruners.*")
 """What a config may name in ``_target_``: a config file is data, and must not run any code it likes."""
@@ -117,8 +117,8 @@ def check_run(config: Mapping[Any, Any]) -> None:
     texts = dict.fromkeys(("resume", "rerun", "init", "init_only", "tune"), str | None)
     check_settings(config, seed=int | None, monitor=str, test=bool, halve_on_oom=bool, objectives=list[str], **texts)
     seed = config["seed"]
-    if seed is not None and not 0 <= seed < 1 << 32:
-        raise InputError(f"seed={seed} is out of range; give one from 0 to {(1 << 32) - 1}, or null to draw one")
+    if seed is not None:
+        check_seed("seed", seed, ", or null to draw one")
 
 
 def check_arguments(cls: Callable[..., Any], values: Mapping[str, Any], where: str, also: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""The error that a user can mend."""
+"""The error that a user can mend, and what several places word alike."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -29,3 +29,18 @@ def suggest(name: str, choices: Sequence[str]) -> str:
     """Word the way out of an unknown name: the nearest choice if one is near, else all of them."""
     near = get_close_matches(name, choices, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else f"choose from {', '.join(sorted(choices))}"
+
+
+def check_seed(key: str, seed: int, otherwise: str = "") -> None:
+    """Refuse what some library takes for no seed: NumPy none below 0, Lightning none beyond 32 bits.
+
+    Args:
+        key: of the config.
+        seed: its value.
+        otherwise: a further way out, such as ", or null to draw one".
+
+    Raises:
+        InputError: a seed out of range.
+    """
+    if not 0 <= seed < 1 << 32:
+        raise InputError(f"{key}={seed} is out of range; give one from 0 to {(1 << 32) - 1}{otherwise}")

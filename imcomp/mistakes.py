@@ -34,7 +34,7 @@ def check_flags(arguments: list[str]) -> None:
 
     parser.error = refuse  # type: ignore[method-assign, assignment]
     _, unknown = parser.parse_known_args(arguments)
-    for flag in [argument for argument in unknown if argument.startswith("-")][:1]:
+    if flag := next((argument for argument in unknown if argument.startswith("-")), None):
         key, _, value = flag.lstrip("-").partition("=")
         raise InputError(
             f"unknown flag {flag}; a key is given without dashes, as in {key}={value or 'true'}; see --help"

@@ -113,6 +113,8 @@ MISTAKES = [
     (["predict", "input=a.png", "output="], "output= is empty; give a value, or leave it out"),
     (["predict", "input=a.png", "mask="], "mask= is empty; give a value, or leave it out"),
     (["predict", "input=a.png", "ckpt="], "ckpt= is empty; give a value, or leave it out"),
+    (["export", "ckpt="], "ckpt= is empty; give a value, or leave it out"),
+    (["evaluate", "ckpt="], "ckpt= is empty; give a value, or leave it out"),
     (["predict", "input=nowhere"], "input=nowhere: no such file or folder; give a picture"),
     (["predict", "input=a.png", "ckpt=nowhere"], "no checkpoint nowhere; give"),
     (["predict", "input=a.png", "mask=nowhere"], "mask=nowhere: file does not exist; give a picture that is white"),

@@ -5,6 +5,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from imcomp.errors import check_seed
+
 Part = Literal["train", "val", "test"]
 SPLITS = ("random", "track", "packed")
 
@@ -119,8 +121,7 @@ def group_split(groups: Sequence[str], *, val_fraction: float, test_fraction: fl
 
 
 def _check_options(val_fraction: float, test_fraction: float, seed: int) -> None:
-    if not 0 <= seed < 1 << 32:
-        raise ValueError(f"data.seed={seed} is out of range; give one from 0 to {(1 << 32) - 1}")
+    check_seed("data.seed", seed)
     if not (val_fraction >= 0 and test_fraction >= 0 and val_fraction + test_fraction < 1):  # refuses NaN too
         raise ValueError(
             f"val_fraction {val_fraction:g} and test_fraction {test_fraction:g} leave nothing to train on;"

@@ -76,7 +76,7 @@ def run_prediction(settings: Settings, mask: MaskSettings, kinds: Mapping[str, C
         InputError: a mistake in the settings, the checkpoint or the files.
     """
     assert settings.ckpt is not None  # the command line has chosen one
-    for key, value in (("ckpt", settings.ckpt), ("output", settings.output), ("mask", mask.file)):
+    for key, value in (("output", settings.output), ("mask", mask.file)):
         if value == "":  # a variable that is not set, say; a path takes it for the working directory
             raise InputError(f"{key}= is empty; give a value, or leave it out")
     checkpoint, output = pretrained.find(settings.ckpt) or Path(settings.ckpt), Path(settings.output)

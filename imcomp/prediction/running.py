@@ -26,7 +26,7 @@ from imcomp.completing.views import check_strategy
 from imcomp.data.masks import mix_seeds
 from imcomp.data.pictures import UnreadablePicture
 from imcomp.data.stored import read_size, read_stored
-from imcomp.errors import InputError
+from imcomp.errors import InputError, check_seed
 from imcomp.files import atomic, remove_leftovers
 from imcomp.prediction.contact import MOST, write_contact_sheet
 from imcomp.prediction.inputs import Inputs, is_file
@@ -47,7 +47,6 @@ MAX_PIXELS = 1 << 27
 
 _MOST_THREADS = 8  # and batches in memory
 _LARGE = 1 << 24  # pixels; such a picture is completed alone
-_LARGEST_SEED = (1 << 32) - 1  # as in training
 _SMALL_FILE = 1 << 16  # bytes that no picture of many megapixels fits into
 _COLUMNS = ("file", "output", "mask", "width", "height", "hole_pixels", "mse", "accuracy", "psnr")
 
@@ -104,8 +103,7 @@ class Options:
         for name, least in (("batch_size", 1), ("max_pixels", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}={getattr(self, name)} is too small; give at least {least}")
-        if not 0 <= self.seed <= _LARGEST_SEED:
-            raise InputError(f"seed={self.seed} is out of range; give one from 0 to {_LARGEST_SEED}")
+        check_seed("seed", self.seed)
 
     def settings(self, plan: Plan) -> list[Any]:
         """What a result depends on beside its picture and mask."""

@@ -104,7 +104,12 @@ def choose_checkpoint(given: str | None, outputs: Path) -> str:
         given: a path or a name, which is taken as it is; `last` for the best of the last run; None for `DEFAULT`, or
             the last run's where this version does not ship it.
         outputs: the folder of runs.
+
+    Raises:
+        InputError: an empty text.
     """
+    if given == "":  # a variable that is not set, say; a path takes it for the working directory
+        raise InputError("ckpt= is empty; give a value, or leave it out")
     if given is None and find(DEFAULT):
         return DEFAULT
     return str(outputs / "latest" / "checkpoints" / "best.ckpt") if given in (None, "last") else given
